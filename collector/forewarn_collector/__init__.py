@@ -1,0 +1,1 @@
+"""Takes OTLP in, keeps it in a log, puts it into ClickHouse."""

@@ -1,0 +1,1 @@
+"""The control API, and the process that runs every role."""
