@@ -1,0 +1,1 @@
+"""The flight recorder and the alarm for AI agents."""
