@@ -1,8 +1,8 @@
 """
 The wire contract of the whole system: attribute names, their value sets, topics and headers, each written once.
 
-Names that start with `gen_ai.`, `service.`, `deployment.`, `error.`, `host.` or `process.` are OpenTelemetry's; the installed constants of
-the GenAI conventions are all marked as moved, so they are kept here
+Names that start with `gen_ai.`, `service.`, `deployment.`, `error.`, `host.` or `process.` are OpenTelemetry's; the
+installed constants of the GenAI conventions are all marked as moved, so they are kept here
 (https://github.com/open-telemetry/semantic-conventions-genai). Names that start with `forewarn.` are ours.
 """
 
@@ -11,7 +11,7 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Final
 
-# --- OpenTelemetry: resource -----------------------------------------------------------------------------------------------------------
+# --- OpenTelemetry: resource ----------------------------------------------------------------------
 SERVICE_NAME: Final = "service.name"
 SERVICE_INSTANCE_ID: Final = "service.instance.id"
 """Names one sender: one process's lifetime. `forewarn.sequence` counts within it."""
@@ -24,7 +24,7 @@ PROCESS_PID: Final = "process.pid"
 SDK_NAME: Final = "telemetry.sdk.name"
 SDK_VERSION: Final = "telemetry.sdk.version"
 
-# --- OpenTelemetry: GenAI spans --------------------------------------------------------------------------------------------------------
+# --- OpenTelemetry: GenAI spans -------------------------------------------------------------------
 OPERATION_NAME: Final = "gen_ai.operation.name"
 TOOL_NAME: Final = "gen_ai.tool.name"
 TOOL_TYPE: Final = "gen_ai.tool.type"
@@ -40,7 +40,7 @@ INPUT_TOKENS: Final = "gen_ai.usage.input_tokens"
 OUTPUT_TOKENS: Final = "gen_ai.usage.output_tokens"
 ERROR_TYPE: Final = "error.type"
 
-# --- Forewarn: spans -------------------------------------------------------------------------------------------------------------------
+# --- Forewarn: spans ------------------------------------------------------------------------------
 RECORD: Final = "forewarn.record"
 """`start` on a record exported when its span starts (end time 0); absent on a finished span. Values: `RecordKind`."""
 SEQUENCE: Final = "forewarn.sequence"
@@ -125,8 +125,17 @@ class Environment(StrEnum):
     PRODUCTION = "production"
 
 
-ENVIRONMENT_ALIASES: Final = {"prod": "production", "prd": "production", "live": "production", "stage": "staging", "stg": "staging",
-                              "dev": "development", "local": "development", "testing": "test", "ci": "test"}  # fmt: skip
+ENVIRONMENT_ALIASES: Final = {
+    "prod": "production",
+    "prd": "production",
+    "live": "production",
+    "stage": "staging",
+    "stg": "staging",
+    "dev": "development",
+    "local": "development",
+    "testing": "test",
+    "ci": "test",
+}
 
 
 def environment_name(claimed: str | None) -> str:
@@ -140,14 +149,14 @@ def is_production(environment: str | None) -> bool:
     return environment_name(environment) not in {Environment.DEVELOPMENT, Environment.TEST, Environment.STAGING}
 
 
-# --- the wire --------------------------------------------------------------------------------------------------------------------------
+# --- the wire -------------------------------------------------------------------------------------
 class Topic(StrEnum):
     """The log's topics."""
 
     STARTS = "otlp_spans.starts"
     """Start records in their own small requests, so that bulk never delays an alarm."""
     SPANS = "otlp_spans"
-    """Everything else. Encoding of both: `otlp_proto`, one ExportTraceServiceRequest a record, as the Collector's Kafka exporter has it."""
+    """Everything else. Both hold one ExportTraceServiceRequest a record: `otlp_proto` of the Collector's Kafka parts."""
     EVENTS = "forewarn_events"
     """Incidents and deliveries, one JSON object a record."""
     DEAD_LETTERS = "otlp_spans.dead_letters"

@@ -54,7 +54,7 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class Committed:
-    """How far a group has come: the next offset to read, and a note that was stored with it in the same step (Kafka's commit metadata)."""
+    """How far a group has come: the next offset to read, and a note stored in the same step (Kafka's commit metadata)."""
 
     offset: int
     metadata: str = ""
@@ -76,13 +76,13 @@ class Consumer(Protocol):
         """
         Return the next records, each once per consumer, in order within a partition; [] after `timeout_s` without any.
 
-        Topics are read in the order the consumer was given them: a later topic is read only while the earlier ones have nothing new.
+        Topics are read in the order the consumer was given them: a later one only while the earlier ones have nothing new.
         At least one record is returned where there is one, even if it alone is larger than `max_bytes`.
         """
         ...
 
     def commit(self, positions: Mapping[TopicPartition, Committed]) -> None:
-        """Return once the group's positions would survive a crash. They may go back: that is how a suffix is replayed."""
+        """Return once the positions would survive a crash. They may go back: that is how a suffix is replayed."""
         ...
 
     def committed(self, at: TopicPartition) -> Committed | None:
@@ -95,7 +95,9 @@ class Consumer(Protocol):
 class Log(Protocol):
     """Topics of records. Safe to use from many threads."""
 
-    def append(self, topic: str, value: bytes, *, key: bytes = b"", headers: Mapping[str, bytes] | None = None) -> Future[Appended]:
+    def append(
+        self, topic: str, value: bytes, *, key: bytes = b"", headers: Mapping[str, bytes] | None = None
+    ) -> Future[Appended]:
         """
         Start an append; the future is done only once the record would survive a crash of this machine.
 
