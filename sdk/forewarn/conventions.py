@@ -156,7 +156,7 @@ class Topic(StrEnum):
     STARTS = "otlp_spans.starts"
     """Start records in their own small requests, so that bulk never delays an alarm."""
     SPANS = "otlp_spans"
-    """Everything else. Both hold one ExportTraceServiceRequest a record: `otlp_proto` of the Collector's Kafka parts."""
+    """Everything else. Both hold one ExportTraceServiceRequest a record: `otlp_proto`"""
     EVENTS = "forewarn_events"
     """Incidents and deliveries, one JSON object a record."""
     DEAD_LETTERS = "otlp_spans.dead_letters"

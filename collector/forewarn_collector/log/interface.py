@@ -54,7 +54,7 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class Committed:
-    """How far a group has come: the next offset to read, and a note stored in the same step (Kafka's commit metadata)."""
+    """How far a group has come: the next offset to read, and a note stored in the same step (Kafka: commit metadata)."""
 
     offset: int
     metadata: str = ""
@@ -76,7 +76,7 @@ class Consumer(Protocol):
         """
         Return the next records, each once per consumer, in order within a partition; [] after `timeout_s` without any.
 
-        Topics are read in the order the consumer was given them: a later one only while the earlier ones have nothing new.
+        Topics are read in the order the consumer was given them: a later one only while the earlier have nothing new.
         At least one record is returned where there is one, even if it alone is larger than `max_bytes`.
         """
         ...
