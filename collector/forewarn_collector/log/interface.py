@@ -54,7 +54,7 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class Committed:
-    """How far a group has come: the next offset to read, and a note stored in the same step (Kafka: commit metadata)."""
+    """How far a group has come: the next offset to read, and a note stored with it (Kafka: commit metadata)."""
 
     offset: int
     metadata: str = ""
