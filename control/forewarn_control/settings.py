@@ -1,0 +1,197 @@
+"""
+The settings of `forewarn serve`, each with its three names: a flag, a FOREWARN_ variable, a key of forewarn.toml.
+
+Precedence: flag, environment, file, default. Every fault of all of them is reported at once (`BadSettings`). Relative
+paths in the file are relative to the file, so it means the same from every folder.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+from platformdirs import user_data_path
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
+from pydantic_settings import (
+    BaseSettings,
+    EnvSettingsSource,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    SettingsError,
+)
+
+from forewarn_control.address import Address
+from forewarn_control.errors import BadSettings
+
+CONFIG_NAME: Final = "forewarn.toml"
+DEFAULT: Final = "default"
+_PREFIX: Final = "FOREWARN_"
+_DURATION: Final = re.compile(r"(\d+)\s*([smhdw])")
+_UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+_PATHS: Final = ("data", "rules")
+
+
+def duration(text: object) -> object:
+    """`30d`, `12h`, `90s` as a timedelta; what is not text is left to pydantic."""
+    if not isinstance(text, str):
+        return text
+    found = _DURATION.fullmatch(text.strip())
+    if found is None:
+        msg = f"{text!r} is not a duration; write a number and one of s, m, h, d, w, for example 30d"
+        raise ValueError(msg)
+    return timedelta(**{_UNITS[found[2]]: int(found[1])})
+
+
+def _address(text: object) -> object:
+    return Address.parse(text) if isinstance(text, str) else text
+
+
+def _paths(value: object) -> object:
+    """One text may name several folders, as PATH does."""
+    return tuple(part for part in value.split(os.pathsep) if part) if isinstance(value, str) else value
+
+
+Listen = Annotated[Address, BeforeValidator(_address), NoDecode]
+Duration = Annotated[timedelta, BeforeValidator(duration)]
+Folder = Annotated[Path, AfterValidator(Path.expanduser)]
+
+
+class ServeSettings(BaseSettings):
+    """What `forewarn serve` runs with."""
+
+    model_config = SettingsConfigDict(env_prefix=_PREFIX, frozen=True, extra="forbid", env_ignore_empty=True)
+
+    data: Folder = Field(default_factory=lambda: user_data_path("forewarn", appauthor=False))
+    """The data folder: log, store and state. One process owns it."""
+    http: Listen = Address("127.0.0.1", 4318)
+    """Where agents send: OTLP over HTTP, and the control API. Port 0: any free port."""
+    store_http: Listen = Address("127.0.0.1", 8123)
+    """Where readers ask: the store as ClickHouse's own HTTP interface, read-only."""
+    public_url: Annotated[str, Field(pattern=r"^(https?://[^\s/]+(/\S*)?)?$")] = ""
+    """The address of `http` as people reach it, for links in pages; empty: the address it listens on."""
+    rules: Annotated[tuple[Folder, ...], NoDecode, BeforeValidator(_paths)] = ()
+    """Folders or files of rules, besides the rules that Forewarn ships."""
+    retention: Duration = timedelta(days=30)
+    """How long the store keeps spans and events."""
+    log_retention: Duration = timedelta(days=7)
+    """How long the log keeps records that every consumer has read."""
+
+    @classmethod
+    def settings_customise_sources(  # noqa: PLR0917 -- the signature is pydantic's
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Only what is passed in: `load` below is the one place that knows the sources and their order."""
+        del settings_cls, env_settings, dotenv_settings, file_secret_settings
+        return (init_settings,)
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """The settings, where each came from (a flag, a variable, a file, or `default`), and the file that was read."""
+
+    settings: ServeSettings
+    origins: Mapping[str, str]
+    config: Path | None
+
+
+def load(flags: Mapping[str, Any] | None = None, *, config: Path | None = None, folder: Path | None = None) -> Loaded:
+    """
+    Merge the sources; raise BadSettings with every fault.
+
+    `flags`: what the command line gave, None for an option left out. `config`: a file that must exist; without it
+    forewarn.toml of `folder` (the current one) is read if there is one.
+    """
+    file = config or _found(folder or Path.cwd())
+    from_file = _read(file) if file else {}
+    from_flags = {name: value for name, value in (flags or {}).items() if value is not None}
+    from_environment = _environment()
+    merged = from_file | from_environment | from_flags
+    origins = dict.fromkeys(ServeSettings.model_fields, DEFAULT)
+    origins |= dict.fromkeys(from_file, str(file))
+    origins |= {name: variable(name) for name in from_environment}
+    origins |= {name: flag(name) for name in from_flags}
+    try:
+        settings = ServeSettings(**merged)
+    except ValidationError as invalid:
+        raise BadSettings(_faults(invalid, origins), _do(file)) from invalid
+    return Loaded(settings, origins, file)
+
+
+def flag(name: str) -> str:
+    """The option's name on the command line."""
+    return f"--{name.replace('_', '-')}"
+
+
+def variable(name: str) -> str:
+    """The setting's environment variable."""
+    return f"{_PREFIX}{name.upper()}"
+
+
+def _found(folder: Path) -> Path | None:
+    file = folder / CONFIG_NAME
+    return file if file.is_file() else None
+
+
+def _environment() -> dict[str, Any]:
+    try:
+        return EnvSettingsSource(ServeSettings)()
+    except SettingsError as broken:
+        cause = broken.__cause__ or broken
+        raise BadSettings([f"{broken}: {cause}"], "write that variable as JSON, or put it in forewarn.toml") from broken
+
+
+def _read(file: Path) -> dict[str, Any]:
+    try:
+        values = tomllib.loads(file.read_text(encoding="utf-8"))
+    except OSError as fault:
+        raise BadSettings(
+            [f"{file}: cannot be read: {fault.strerror}"], "check the path given with --config"
+        ) from fault
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as fault:
+        raise BadSettings([f"{file}: not TOML: {fault}"], "mend that line; the format is https://toml.io") from fault
+    for name in _PATHS:
+        if name in values:
+            values[name] = _relative_to(file.parent, values[name])
+    return values
+
+
+def _relative_to(folder: Path, value: object) -> object:
+    if isinstance(value, str):
+        return str(folder / Path(value).expanduser())
+    if isinstance(value, list):
+        return [_relative_to(folder, one) for one in value]
+    return value
+
+
+def _faults(invalid: ValidationError, origins: Mapping[str, str]) -> list[str]:
+    faults = []
+    for error in invalid.errors(include_url=False, include_input=False):
+        where = ".".join(str(part) for part in error["loc"])
+        origin = origins.get(str(error["loc"][0]), DEFAULT) if error["loc"] else DEFAULT
+        said = error["msg"].removeprefix("Value error, ")
+        if error["type"] == "extra_forbidden":
+            said = _unknown(str(error["loc"][-1]), len(error["loc"]))
+        faults.append(f"{where} (from {origin}): {said}")
+    return faults
+
+
+def _unknown(name: str, depth: int) -> str:
+    near = get_close_matches(name, ServeSettings.model_fields, n=1) if depth == 1 else []
+    return f"there is no such setting; did you mean `{near[0]}`?" if near else "there is no such setting"
+
+
+def _do(file: Path | None) -> str:
+    return f"mend {file or 'the flag or the variable'}; `forewarn serve --help` lists every setting"
