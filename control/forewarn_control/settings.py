@@ -7,8 +7,8 @@ paths in the file are relative to the file, so it means the same from every fold
 
 from __future__ import annotations
 
+import json
 import os
-import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -28,26 +28,19 @@ from pydantic_settings import (
     SettingsError,
 )
 
+from forewarn.settings import Settings as AgentSettings
+from forewarn_alerts.rules.durations import parse_duration
 from forewarn_control.address import Address
 from forewarn_control.errors import BadSettings
 
 CONFIG_NAME: Final = "forewarn.toml"
 DEFAULT: Final = "default"
 _PREFIX: Final = "FOREWARN_"
-_DURATION: Final = re.compile(r"(\d+)\s*([smhdw])")
-_UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 _PATHS: Final = ("data", "rules")
 
 
-def duration(text: object) -> object:
-    """`30d`, `12h`, `90s` as a timedelta; what is not text is left to pydantic."""
-    if not isinstance(text, str):
-        return text
-    found = _DURATION.fullmatch(text.strip())
-    if found is None:
-        msg = f"{text!r} is not a duration; write a number and one of s, m, h, d, w, for example 30d"
-        raise ValueError(msg)
-    return timedelta(**{_UNITS[found[2]]: int(found[1])})
+def _duration(value: object) -> object:
+    return parse_duration(value) if isinstance(value, str) else value
 
 
 def _address(text: object) -> object:
@@ -55,12 +48,14 @@ def _address(text: object) -> object:
 
 
 def _paths(value: object) -> object:
-    """One text may name several folders, as PATH does."""
-    return tuple(part for part in value.split(os.pathsep) if part) if isinstance(value, str) else value
+    """One text may name several folders: as PATH does, or as a list in JSON."""
+    if not isinstance(value, str):
+        return value
+    return json.loads(value) if value.startswith("[") else tuple(part for part in value.split(os.pathsep) if part)
 
 
 Listen = Annotated[Address, BeforeValidator(_address), NoDecode]
-Duration = Annotated[timedelta, BeforeValidator(duration)]
+Duration = Annotated[timedelta, BeforeValidator(_duration)]
 Folder = Annotated[Path, AfterValidator(Path.expanduser)]
 
 
@@ -165,7 +160,8 @@ def _read(file: Path) -> dict[str, Any]:
     for name in _PATHS:
         if name in values:
             values[name] = _relative_to(file.parent, values[name])
-    return values
+    # The SDK reads its own keys from a file of the same name; they are no faults here.
+    return {name: value for name, value in values.items() if name not in AgentSettings.model_fields}
 
 
 def _relative_to(folder: Path, value: object) -> object:
