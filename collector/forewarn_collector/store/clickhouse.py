@@ -1,0 +1,187 @@
+"""
+The store on chDB: ClickHouse's engine inside this process.
+
+What the engine forbids: a second process on the same folder, a second folder in the same process, and a fork after it is
+open (the child hangs at its first query). Handles are cheap and each is used by one thread.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import threading
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from datetime import timedelta
+from importlib.resources import as_file, files
+from pathlib import Path
+from typing import Any, Final
+
+import chdb
+import clickhouse_connect
+from chdb import ChdbError
+from clickhouse_connect.driver.client import Client
+from clickhouse_connect.driver.exceptions import ClickHouseError
+
+from forewarn_collector.log.interface import Record
+from forewarn_collector.store.events import event_lines
+from forewarn_collector.store.framing import frames
+from forewarn_collector.store.interface import BadPayload, BadQuery, Rows, StoreUnavailable
+from forewarn_collector.store.library import named_queries
+from forewarn_collector.store.migrations import migrate, packaged_migrations
+from forewarn_collector.store.sessions import Limits, Session
+
+_CODE: Final = re.compile(r"Code: (\d+)")
+# Codes by which the engine says "these bytes": it could not read them, or they spread over too many days at once.
+_BYTES_AT_FAULT: Final = {6, 26, 27, 32, 33, 41, 72, 117, 441, 443, 444}
+_TOO_MANY_PARTITIONS: Final = "Too many partitions for single INSERT"
+# Codes by which the engine says "not now"; any other answer to a query is about the query.
+_NOT_NOW: Final = {159, 202, 210, 236, 241, 242, 243, 252, 319, 394}
+_TABLES_WITH_TIME: Final = {"spans": "ts", "calls": "ts", "trace_times": "last_ts", "events": "ts"}
+
+
+@dataclass(slots=True)
+class _Handle:
+    """One thread's way into the engine: `connection` for inserts, `client` for questions."""
+
+    connection: Any
+    client: Client
+
+
+class EmbeddedStore:
+    """The store in a folder of this machine; open it in one process only."""
+
+    def __init__(self, path: Path, *, database: str = "default", retention: timedelta | None = None) -> None:
+        path.mkdir(parents=True, exist_ok=True)
+        self._path = os.path.realpath(path)
+        self._database = database
+        self._retention = retention
+        self._local = threading.local()
+        self._handles: list[_Handle] = []
+        self._lock = threading.Lock()
+        self._closed = False
+        self._schema: AbstractContextManager[Path] = as_file(files(__package__).joinpath("otlp_traces.proto"))
+        self._proto = self._schema.__enter__()
+        self._create_database()
+
+    def migrate(self) -> None:
+        migrate(self._statement, packaged_migrations())
+        for table, column in _TABLES_WITH_TIME.items():
+            self._retain(table, column)
+
+    def insert_spans(self, records: Sequence[Record], *, token: str) -> None:
+        settings = f"format_schema={_quoted(f'{self._proto}:Request')}, input_format_protobuf_oneof_presence=1"
+        self._insert("landing", settings, "Protobuf", frames(records), token)
+
+    def insert_events(self, records: Sequence[Record], *, token: str) -> None:
+        self._insert("arriving_events", "date_time_input_format='best_effort'", "JSONEachRow", event_lines(records), token)
+
+    def query(self, sql_or_name: str, parameters: Mapping[str, Any] | None = None) -> Rows:
+        named = named_queries().get(sql_or_name)
+        sql = named.sql if named else sql_or_name
+        bound = named.bind(parameters or {}) if named else dict(parameters or {})
+        try:
+            result = self._handle().client.query(sql, parameters=bound)
+        except ClickHouseError as fault:
+            raise _query_fault(fault) from fault
+        return Rows(tuple(result.column_names), tuple(tuple(row) for row in result.result_rows))
+
+    def session(self, limits: Limits, *, settings: Mapping[str, str] | None = None, database: str = "") -> Session:
+        """A read-only way in for one query of one stranger: see `sessions`."""
+        return Session(self._path, database or self._database, limits, settings or {})
+
+    def close(self) -> None:
+        with self._lock:
+            self._closed = True
+            handles, self._handles = self._handles, []
+        for handle in handles:
+            handle.client.close()
+            handle.connection.close()
+        self._schema.__exit__(None, None, None)
+
+    def _insert(self, table: str, settings: str, input_format: str, body: bytes, token: str) -> None:
+        # max_partitions_per_insert_block: one partition is one day, and a spool may hold a season of them
+        sql = (
+            f"INSERT INTO {table} SETTINGS {settings}, async_insert=0, max_partitions_per_insert_block=400, "
+            f"insert_deduplication_token={_quoted(token)}"
+        )
+        if not body:
+            return
+        try:
+            with self._handle().connection.send_insert(sql, input_format) as insert:
+                insert.append(body)
+                insert.finish()
+        except (ChdbError, RuntimeError) as fault:
+            raise _insert_fault(fault) from fault
+
+    def _handle(self) -> _Handle:
+        handle: _Handle | None = getattr(self._local, "handle", None)
+        if handle is None:
+            handle = self._open()
+            self._local.handle = handle
+        return handle
+
+    def _open(self) -> _Handle:
+        with self._lock:
+            if self._closed:
+                msg = "the store is closed"
+                raise StoreUnavailable(msg)
+            connection = self._connect()
+            connection.query(f"USE {_identifier(self._database)}")
+            settings = {"final": 1, "do_not_merge_across_partitions_select_final": 1}
+            client = clickhouse_connect.get_client(
+                interface="chdb", path=self._path, database=self._database, settings=settings
+            )
+            handle = _Handle(connection, client)
+            self._handles.append(handle)
+            return handle
+
+    def _connect(self) -> Any:
+        try:
+            return chdb.connect(self._path)
+        except (ChdbError, RuntimeError) as fault:
+            msg = f"the store in {self._path} cannot be opened; is another process using it? ({fault})"
+            raise StoreUnavailable(msg) from fault
+
+    def _create_database(self) -> None:
+        connection = self._connect()
+        try:
+            connection.query(f"CREATE DATABASE IF NOT EXISTS {_identifier(self._database)}")
+        finally:
+            connection.close()
+
+    def _statement(self, sql: str) -> Sequence[Sequence[object]]:
+        text = self._handle().connection.query(sql, "TabSeparated").bytes().decode()
+        return [line.split("\t") for line in text.splitlines()]
+
+    def _retain(self, table: str, column: str) -> None:
+        if self._retention is None:
+            return
+        seconds = int(self._retention.total_seconds())
+        self._statement(f"ALTER TABLE {table} MODIFY TTL toDateTime({column}) + toIntervalSecond({seconds})")
+
+
+def _identifier(name: str) -> str:
+    return "`" + name.replace("\\", "\\\\").replace("`", "\\`") + "`"
+
+
+def _quoted(text: str) -> str:
+    return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
+
+
+def _code(fault: Exception) -> int:
+    found = _CODE.search(str(fault))
+    return int(found[1]) if found else 0
+
+
+def _insert_fault(fault: Exception) -> BadPayload | StoreUnavailable:
+    if _code(fault) in _BYTES_AT_FAULT or _TOO_MANY_PARTITIONS in str(fault):
+        return BadPayload(f"the engine refuses these bytes: {fault}")
+    return StoreUnavailable(f"the insert failed: {fault}")
+
+
+def _query_fault(fault: Exception) -> BadQuery | StoreUnavailable:
+    if _code(fault) in _NOT_NOW:
+        return StoreUnavailable(f"the store cannot answer now: {fault}")
+    return BadQuery(str(fault))
