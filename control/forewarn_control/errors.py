@@ -23,13 +23,13 @@ class ControlError(Exception):
 
     exit_status: ClassVar[int] = UNREACHABLE
 
-    def __init__(self, problem: str, do: str) -> None:
+    def __init__(self, problem: str, do: str = "") -> None:
         super().__init__(problem, do)
         self.problem = problem
         self.do = do
 
     def __str__(self) -> str:
-        return f"{self.problem}\n  {self.do}"
+        return f"{self.problem}\n  {self.do}" if self.do else self.problem
 
 
 class BadSettings(ControlError):

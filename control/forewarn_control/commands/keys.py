@@ -1,0 +1,103 @@
+"""`forewarn keys`: who may send. Works on the data folder's state, also while `forewarn serve` runs on it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from forewarn_control.commands.options import Config, Data, Json
+from forewarn_control.commands.reporting import reported
+
+if TYPE_CHECKING:
+    from forewarn_collector.gateway.keys import KeyInfo, KeyRing
+
+app = typer.Typer(
+    help="Create, list and revoke ingest keys. A key belongs to one environment, and decides it.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    add_completion=False,
+)
+
+
+@app.command(epilog='Example: forewarn keys create --environment production --name "billing janitor"')
+def create(
+    *,
+    environment: Annotated[str, typer.Option(help="What the key stands for: production, staging, development, ...")],
+    name: Annotated[str, typer.Option(help="What it is for, for the people who read the list.")] = "",
+    data: Data = None,
+    config: Config = None,
+    as_json: Json = False,
+) -> None:
+    """Make a key and print it: this once, for only a digest of it is kept."""
+    from forewarn_collector.gateway.keys import BadEnvironmentName
+
+    with _ring(data, config) as ring:
+        try:
+            issued = ring.create(environment, name)
+        except BadEnvironmentName as fault:
+            raise typer.BadParameter(str(fault), param_hint="--environment") from fault
+    if as_json:
+        typer.echo(json.dumps({"key": issued.text, **_described(issued.info)}))
+        return
+    typer.echo(issued.text)
+    typer.echo(
+        f"Shown this once. It records for `{issued.info.environment}`: export FOREWARN_KEY=... where the agent runs.",
+        err=True,
+    )
+
+
+@app.command("list", epilog="Example: forewarn keys list --json")
+def list_keys(data: Data = None, config: Config = None, as_json: Json = False) -> None:
+    """Every key, without its secret."""
+    with _ring(data, config) as ring:
+        keys = ring.list()
+    if as_json:
+        typer.echo(json.dumps([_described(key) for key in keys]))
+        return
+    for key in keys:
+        state = f"revoked {key.revoked_at:%Y-%m-%d %H:%M}" if key.revoked_at else "active"
+        typer.echo(
+            f"{key.id:<28} {key.environment:<14} {key.created_at:%Y-%m-%d %H:%M}  {state:<26} {key.name}".rstrip()
+        )
+    if not keys:
+        typer.echo("no keys yet; make one: forewarn keys create --environment production")
+
+
+@app.command(epilog="Example: forewarn keys revoke production_7f3a19c2")
+def revoke(
+    key_id: Annotated[str, typer.Argument(help="The public id, as `forewarn keys list` shows it.")],
+    data: Data = None,
+    config: Config = None,
+    as_json: Json = False,
+) -> None:
+    """Refuse a key from now on; what it recorded stays."""
+    with _ring(data, config) as ring:
+        if not ring.revoke(key_id):
+            known = ", ".join(key.id for key in ring.list() if not key.revoked_at) or "none"
+            raise typer.BadParameter(f"no active key {key_id!r}; active keys: {known}", param_hint="KEY_ID")
+    typer.echo(json.dumps({"id": key_id, "revoked": True}) if as_json else f"{key_id} is revoked")
+
+
+@contextmanager
+def _ring(data: Path | None, config: Path | None) -> Iterator[KeyRing]:
+    with reported():
+        from forewarn_control.folder import key_ring
+        from forewarn_control.settings import load
+
+        with key_ring(load({"data": data}, config=config).settings.data) as ring:
+            yield ring
+
+
+def _described(key: KeyInfo) -> dict[str, str | None]:
+    return {
+        "id": key.id,
+        "environment": key.environment,
+        "name": key.name,
+        "created_at": key.created_at.isoformat(),
+        "revoked_at": key.revoked_at.isoformat() if key.revoked_at else None,
+    }

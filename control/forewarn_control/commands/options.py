@@ -1,0 +1,17 @@
+"""The options that several verbs share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Data = Annotated[
+    Path | None,
+    typer.Option(help="The data folder. [FOREWARN_DATA; default: the platform's user data folder]", show_default=False),
+]
+Config = Annotated[
+    Path | None, typer.Option(help="The settings file. [default: forewarn.toml, if it is here]", show_default=False)
+]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]

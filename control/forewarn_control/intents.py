@@ -1,0 +1,88 @@
+"""
+`POST /v1/intents`: one start record in, and an answer that names what was made durable, so that the call may start.
+
+The answer carries the SHA-256 of the bytes that the log holds. Whoever sent other bytes, or was answered by something
+else on the way, has not been cleared. The decision is part of the answer; for now there is only one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Final
+
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.proto.trace.v1.trace_pb2 import Span
+
+from forewarn.conventions import INTENTS_PATH, RECORD, Decision, RecordKind, Topic
+from forewarn_collector.gateway.admission import Admission, Admitted
+from forewarn_collector.gateway.asgi import Answer, Receive, Scope, Send, lifespan, require
+from forewarn_collector.gateway.errors import BadPayload, NotFound, Refused, SenderGone
+from forewarn_collector.gateway.metrics import CODE_SENDER_GONE
+
+_TRACE_ID_BYTES: Final = 16
+_SPAN_ID_BYTES: Final = 8
+
+
+class Intents:
+    """The ASGI application at `INTENTS_PATH`; it shares the gateway's `admission`."""
+
+    def __init__(self, admission: Admission) -> None:
+        self._admission = admission
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await lifespan(receive, send)
+            return
+        metrics = self._admission.metrics
+        with metrics.in_flight.track_inprogress():
+            try:
+                answer = _cleared(await self._admit(scope, receive))
+            except Refused as refusal:
+                answer = Answer.json(refusal.status, {"error": str(refusal), "do": refusal.do}, refusal.headers())
+            except SenderGone:
+                metrics.requests.labels(INTENTS_PATH, CODE_SENDER_GONE).inc()
+                return
+        metrics.requests.labels(INTENTS_PATH, str(answer.status)).inc()
+        await answer.send(send)
+
+    async def _admit(self, scope: Scope, receive: Receive) -> Admitted:
+        if scope["path"] != INTENTS_PATH:
+            raise NotFound(f"There is nothing at {scope['path']!r}.", do=f"Send start records to {INTENTS_PATH}.")
+        require(scope, "POST")
+        return await self._admission.admit(scope, receive, Topic.STARTS, check=_require_one_start)
+
+
+def _cleared(admitted: Admitted) -> Answer:
+    """What the SDK compares with what it sent. `digest` is of the protobuf that is stored, also when JSON was sent."""
+    return Answer.json(
+        200,
+        {
+            "digest": hashlib.sha256(admitted.payload.value).hexdigest(),
+            "decision": Decision.ALLOW,
+            "rule": None,
+            "reason": "",
+            "environment": admitted.key.environment,
+            "recorded_at_unix_nano": admitted.appended.timestamp_ns,
+        },
+    )
+
+
+def _require_one_start(request: ExportTraceServiceRequest) -> None:
+    """Refuse everything but one readable start record: what is answered here is one call."""
+    spans = [span for resource in request.resource_spans for scope in resource.scope_spans for span in scope.spans]
+    if len(spans) != 1:
+        raise BadPayload(f"An intent is one start record; the body holds {len(spans)} spans.", do="Send one span.")
+    if not _is_start(spans[0]):
+        raise BadPayload(
+            "The span is no start record.",
+            do=f"Send it with the attribute {RECORD}={RecordKind.START} and no end time.",
+        )
+    if len(spans[0].trace_id) != _TRACE_ID_BYTES or len(spans[0].span_id) != _SPAN_ID_BYTES:
+        raise BadPayload(
+            "The ids of the span have the wrong length.", do="Send a trace id of 16 bytes, a span id of 8."
+        )
+
+
+def _is_start(span: Span) -> bool:
+    marked = any(a.key == RECORD and a.value.string_value == RecordKind.START for a in span.attributes)
+    return marked and span.end_time_unix_nano == 0
