@@ -1,0 +1,34 @@
+"""The gateway's metrics: every name once, with its type and meaning."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+REQUESTS: Final = "forewarn_gateway_requests_total"
+"""Counter by `path` and `code`: requests answered, or given up by their sender (`CODE_SENDER_GONE`)."""
+BODY_BYTES: Final = "forewarn_gateway_body_bytes_total"
+"""Counter by `topic`: bytes handed to the log and durable there (after decompression)."""
+APPEND_SECONDS: Final = "forewarn_gateway_append_seconds"
+"""Histogram by `topic`: from handing a request to the log until it was durable."""
+IN_FLIGHT: Final = "forewarn_gateway_requests_in_flight"
+"""Gauge: requests begun and not yet answered."""
+
+CODE_SENDER_GONE: Final = "499"
+"""What nginx made the usual code for it."""
+
+_APPEND_BUCKETS: Final = (0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 1.0, 5.0)
+
+
+class GatewayMetrics:
+    """The metrics on one registry. Make one, and give it to everything that admits requests."""
+
+    def __init__(self, registry: CollectorRegistry | None = None) -> None:
+        self.registry = registry or CollectorRegistry()
+        self.requests = Counter(REQUESTS, "Requests answered.", ["path", "code"], registry=self.registry)
+        self.body_bytes = Counter(BODY_BYTES, "Bytes made durable.", ["topic"], registry=self.registry)
+        self.append_seconds = Histogram(
+            APPEND_SECONDS, "Time until durable.", ["topic"], buckets=_APPEND_BUCKETS, registry=self.registry
+        )
+        self.in_flight = Gauge(IN_FLIGHT, "Requests not yet answered.", registry=self.registry)

@@ -1,0 +1,69 @@
+"""
+OTLP/JSON to protobuf.
+
+It is protobuf's own JSON with one exception: ids of traces and spans are hexadecimal, not base64
+(https://opentelemetry.io/docs/specs/otlp/#json-protobuf-encoding). Unknown fields are ignored, as OTLP asks.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from typing import Any, Final
+
+from google.protobuf.json_format import ParseDict, ParseError  # type: ignore[import-untyped] # no stubs
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+
+from forewarn_collector.gateway.errors import BadPayload
+
+_ID_BYTES: Final = {"traceId": 16, "spanId": 8, "parentSpanId": 8}
+_SNAKE_CASE: Final = {"trace_id": "traceId", "span_id": "spanId", "parent_span_id": "parentSpanId"}
+
+
+def request_from_json(body: bytes) -> ExportTraceServiceRequest:
+    """The request that a JSON body says; raises `BadPayload` with the place where it does not make sense."""
+    try:
+        document = json.loads(body)
+        for span in _spans(document):
+            _read_ids(span)
+            for link in _listed(span, "links"):
+                _read_ids(link)
+        request = ExportTraceServiceRequest()
+        ParseDict(document, request, ignore_unknown_fields=True)
+    except (ParseError, ValueError, TypeError, AttributeError, RecursionError) as error:
+        raise BadPayload(
+            f"The body is not readable as OTLP/JSON: {str(error)[:300]}",
+            do="Send ids as hexadecimal, 64-bit integers as strings, bytes as base64; never send this body again.",
+        ) from error
+    return request
+
+
+def _spans(document: Any) -> list[Any]:
+    if not isinstance(document, dict):
+        raise ValueError("the body must be an object with resourceSpans")
+    return [
+        span
+        for resource in _listed(document, "resourceSpans", "resource_spans")
+        for scope in _listed(resource, "scopeSpans", "scope_spans")
+        for span in _listed(scope, "spans")
+    ]
+
+
+def _listed(holder: Any, *names: str) -> list[dict[str, Any]]:
+    """The objects under either spelling of a field; what is no list of objects is left for the parser to refuse."""
+    return [entry for name in names for entry in _as_list(holder.get(name)) if isinstance(entry, dict)]
+
+
+def _as_list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
+
+
+def _read_ids(holder: dict[str, Any]) -> None:
+    for name in holder.keys() & (_ID_BYTES.keys() | _SNAKE_CASE.keys()):
+        text, size = holder[name], _ID_BYTES[_SNAKE_CASE.get(name, name)]
+        if text in (None, ""):
+            continue
+        raw = bytes.fromhex(text)
+        if len(raw) != size or len(text) != 2 * size:
+            raise ValueError(f"{name} must be {2 * size} hexadecimal digits")
+        holder[name] = base64.b64encode(raw).decode()
