@@ -57,6 +57,8 @@ class CallRecord:
     key_id: str = ""
     reasoning: str = ""
     reasoning_span_id: str = ""
+    reasoned_at_ns: int = 0
+    """Sender's clock; 0 when unknown. Filled in by the watcher, from the reasoning's own span."""
     started_ns: int = 0
     """Sender's clock."""
     ended_ns: int = 0

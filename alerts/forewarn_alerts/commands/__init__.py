@@ -1,0 +1,1 @@
+"""The verbs `forewarn rules` and `forewarn notify`."""

@@ -1,0 +1,118 @@
+"""
+THE ROAD of an alert: take what is due -> render -> send -> record what the target answered.
+
+Each target has a thread of its own, so that a slow or dead one holds up nobody else. Whoever opens an incident rings
+the bell, so a page leaves within milliseconds; the clock is only for retries.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+from collections.abc import Callable, Mapping
+from threading import Event, Thread
+from typing import Final
+
+from sqlalchemy import Engine
+from sqlalchemy.exc import SQLAlchemyError
+
+from forewarn_alerts.bell import Bell
+from forewarn_alerts.journal import Journal
+from forewarn_alerts.notify.interface import Delivered, Rejected, Target
+from forewarn_alerts.outbox import Outbox
+from forewarn_collector.log.interface import Log, LogError
+
+_WAIT_S: Final = 0.5
+_TROUBLE_WAIT_S: Final = 1.0
+
+logger = logging.getLogger(__name__)
+
+
+class Deliverer:
+    """Sends what the outbox holds, and publishes what happened to the log."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        targets: Mapping[str, Target],
+        log: Log,
+        *,
+        clock_ns: Callable[[], int],
+        bell: Bell | None = None,
+        jitter: Callable[[], float] = random.random,
+    ) -> None:
+        self._outbox = Outbox(engine, clock_ns=clock_ns, jitter=jitter)
+        self._journal = Journal(engine, log)
+        self._targets = dict(targets)
+        self._clock_ns = clock_ns
+        self._bell = bell or Bell()
+
+    def deliver_due(self, target: Target) -> int:
+        """One attempt for each page that is due at the target."""
+        deliveries = self._outbox.due(target.name)
+        for delivery in deliveries:
+            message = target.render(delivery.page, delivery.id)
+            answer = target.send(message)
+            self._outbox.settle(delivery, target.type, answer)
+            if not isinstance(answer, Delivered):
+                logger.warning("page %s to %s was not delivered: %s", delivery.id, target.name, answer.reason)
+        return len(deliveries)
+
+    def step(self) -> int:
+        """Everything that is due now, one target after the other; then the journal. The number of attempts made."""
+        self._fail_abandoned()
+        attempts = sum(self.deliver_due(target) for target in self._targets.values())
+        self._journal.publish()
+        return attempts
+
+    def run(self, stop: Event) -> None:
+        """Deliver until told to stop; an attempt under way is finished first."""
+        workers = [
+            Thread(target=self._work, args=(target, stop), name=f"deliver-{name}", daemon=True)
+            for name, target in self._targets.items()
+        ]
+        for worker in workers:
+            worker.start()
+        self._patiently(self._fail_abandoned, stop)
+        while not stop.is_set():
+            heard = self._bell.rings
+            self._patiently(self._journal.publish, stop)
+            self._bell.wait(heard, _WAIT_S)
+        for worker in workers:
+            worker.join()
+        self._patiently(self._journal.publish, stop)
+
+    def close(self) -> None:
+        for target in self._targets.values():
+            target.close()
+
+    def _work(self, target: Target, stop: Event) -> None:
+        while not stop.is_set():
+            heard = self._bell.rings
+            if self._patiently(lambda: self.deliver_due(target), stop):
+                self._bell.ring()  # the journal has something to publish
+            else:
+                self._bell.wait(heard, self._patience_s(target, stop))
+
+    def _patience_s(self, target: Target, stop: Event) -> float:
+        due_ns = self._patiently(lambda: self._outbox.next_due_ns(target.name), stop)
+        return min(_WAIT_S, max(0.0, (due_ns - self._clock_ns()) / 1e9)) if due_ns else _WAIT_S
+
+    def _fail_abandoned(self) -> int:
+        """A page for a target that is gone from the configuration is on record as failed, not forgotten."""
+        lost = self._outbox.abandoned(self._targets.keys())
+        for delivery in lost:
+            reason = f"{delivery.target} is no longer a configured target"
+            logger.error("page %s is lost: %s", delivery.id, reason)
+            self._outbox.settle(delivery, None, Rejected(reason))
+        return len(lost)
+
+    def _patiently(self, work: Callable[[], int | None], stop: Event) -> int | None:
+        """Trouble with the log or the state is waited out; what was not recorded is done again."""
+        try:
+            return work()
+        except (LogError, SQLAlchemyError) as error:
+            if not stop.is_set():
+                logger.warning("deliveries wait %s s and try again: %s", _TROUBLE_WAIT_S, error)
+                stop.wait(_TROUBLE_WAIT_S)
+            return None

@@ -1,0 +1,1 @@
+"""Where pages go: one module for each kind of target."""

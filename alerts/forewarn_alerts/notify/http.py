@@ -1,0 +1,100 @@
+"""
+One HTTP attempt, within a bounded time, and what each status means.
+
+The client waits for every read at most as long as it is told, but a server that drips one byte at a time would hold it
+forever; so the whole attempt has a deadline too.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC
+from email.utils import parsedate_to_datetime
+from typing import Final
+
+import httpx
+
+from forewarn_alerts.notify.interface import Answer, Delivered, Rejected, Retry
+
+READ_TIMEOUT_S: Final = 5.0
+ATTEMPT_TIMEOUT_S: Final = 10.0
+LONGEST_RETRY_AFTER_S: Final = 3600.0
+_LONGEST_ANSWER: Final = 16 << 10
+_COME_BACK: Final = frozenset({408, 425, 429})
+"""Client errors that pass: timed out, too early, too many."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What came back: the status, as much of the body as matters, and when to come back."""
+
+    status: int
+    text: str
+    retry_after_s: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Timeouts:
+    """Seconds."""
+
+    read_s: float = READ_TIMEOUT_S
+    attempt_s: float = ATTEMPT_TIMEOUT_S
+
+
+class Poster:
+    """Posts to one target. Keeps its connection, follows no redirect (a secret must not travel on)."""
+
+    def __init__(self, *, timeouts: Timeouts | None = None, clock: Callable[[], float] = time.time) -> None:
+        self._timeouts = timeouts or Timeouts()
+        self._clock = clock
+        self._client = httpx.Client(timeout=self._timeouts.read_s, follow_redirects=False)
+
+    def post(self, url: str, body: bytes, headers: Mapping[str, str]) -> Reply | Retry:
+        """The reply, or why there is none."""
+        deadline = time.monotonic() + self._timeouts.attempt_s
+        try:
+            with self._client.stream("POST", url, content=body, headers=dict(headers)) as response:
+                received = b""
+                for part in response.iter_bytes():
+                    received += part
+                    if len(received) >= _LONGEST_ANSWER or time.monotonic() > deadline:
+                        break
+        except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError) as error:
+            # The class only: the text of some of these errors holds the URL, and a Slack webhook's URL is its secret.
+            return Retry(f"cannot be reached: {type(error).__name__}")
+        text = received.decode("utf-8", "replace")
+        return Reply(response.status_code, text, retry_after_s(response.headers.get("retry-after"), self._clock()))
+
+    def close(self) -> None:
+        self._client.close()
+
+
+def unless_delivered(reply: Reply) -> Retry | Rejected:
+    """What a status other than the target's yes means: 4xx will not get better by itself, everything else may."""
+    said = f"answered {reply.status}: {reply.text[:300]}".rstrip(": ")
+    if 400 <= reply.status < 500 and reply.status not in _COME_BACK:
+        return Rejected(said)
+    return Retry(said, reply.retry_after_s)
+
+
+def by_status(reply: Reply | Retry, *, delivered: Callable[[Reply], Delivered | None]) -> Answer:
+    if isinstance(reply, Retry):
+        return reply
+    return delivered(reply) or unless_delivered(reply)
+
+
+def retry_after_s(header: str | None, now: float) -> float | None:
+    """`Retry-After` as seconds: a number or a date (RFC 9110 10.2.3); nonsense counts as absent."""
+    if header is None:
+        return None
+    try:
+        seconds = float(header)
+    except ValueError:
+        try:
+            at = parsedate_to_datetime(header)
+        except ValueError:
+            return None
+        seconds = (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp() - now
+    return min(max(seconds, 0.0), LONGEST_RETRY_AFTER_S) if seconds == seconds else None  # noqa: PLR0124 -- NaN

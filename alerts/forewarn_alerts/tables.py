@@ -1,0 +1,124 @@
+"""
+What the alerts rooms keep in the state database. Times are Unix nanoseconds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from enum import StrEnum
+from typing import Any, Final
+
+from sqlalchemy import BigInteger, Column, Connection, Engine, ForeignKey, Index, Integer, Table, Text, insert
+from sqlalchemy.dialects import postgresql, sqlite
+
+from forewarn_collector.state.engine import READ_ONLY, metadata
+
+
+class IncidentState(StrEnum):
+    """Where an incident is in its life; only ever forward."""
+
+    OPEN = "open"
+    ACKNOWLEDGED = "acknowledged"
+    RESOLVED = "resolved"
+
+
+class DeliveryState(StrEnum):
+    """Where a delivery is in its life."""
+
+    PENDING = "pending"
+    """To be sent at its due time; also while an attempt is under way, so that a crash sends it again."""
+    SENT = "sent"
+    FAILED = "failed"
+    """The target will never take it, or it was tried for too long."""
+
+
+INCIDENTS: Final = Table(
+    "incidents",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("rule", Text, nullable=False),
+    Column("group_key", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("severity", Text, nullable=False),
+    Column("title", Text, nullable=False),
+    Column("opened_at_ns", BigInteger, nullable=False),
+    Column("last_hit_at_ns", BigInteger, nullable=False),
+    Column("hits", Integer, nullable=False),
+    Index("incidents_by_group", "rule", "group_key", "opened_at_ns"),
+)
+
+HITS: Final = Table(
+    "hits",
+    metadata,
+    Column("key", Text, primary_key=True, comment="rule, moment, trace, span: what makes a hit the same hit again"),
+    Column("incident", Text, ForeignKey("incidents.id"), nullable=False, index=True),
+    Column("at_ns", BigInteger, nullable=False),
+    Column("call", Text, nullable=False, comment="the CallRecord as JSON"),
+)
+
+OUTBOX: Final = Table(
+    "outbox",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("incident", Text, ForeignKey("incidents.id"), nullable=False),
+    Column("target", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("due_at_ns", BigInteger, nullable=False),
+    Column("created_at_ns", BigInteger, nullable=False),
+    Column("settled_at_ns", BigInteger, nullable=False),
+    Column("page", Text, nullable=False, comment="the Page as JSON"),
+    Column("answer", Text, nullable=False, comment="what the target said last"),
+    Index("outbox_by_due", "target", "state", "due_at_ns"),
+)
+
+JOURNAL: Final = Table(
+    "journal",
+    metadata,
+    Column("seq", Integer, primary_key=True, autoincrement=True),
+    Column("id", Text, nullable=False, unique=True),
+    Column("body", Text, nullable=False, comment="an event for Topic.EVENTS; removed once the log has it"),
+)
+
+OPEN_CALLS: Final = Table(
+    "open_calls",
+    metadata,
+    Column("rule", Text, primary_key=True),
+    Column("trace_id", Text, primary_key=True),
+    Column("span_id", Text, primary_key=True),
+    Column("due_at_ns", BigInteger, nullable=False, index=True),
+    Column("call", Text, nullable=False, comment="the start's CallRecord as JSON"),
+    Index("open_calls_by_span", "trace_id", "span_id"),
+)
+
+ENDED_CALLS: Final = Table(
+    "ended_calls",
+    metadata,
+    Column("trace_id", Text, primary_key=True),
+    Column("span_id", Text, primary_key=True),
+    Column("at_ns", BigInteger, nullable=False, index=True),
+)
+
+
+def create_tables(engine: Engine) -> None:
+    metadata.create_all(engine, tables=[INCIDENTS, HITS, OUTBOX, JOURNAL, OPEN_CALLS, ENDED_CALLS])
+
+
+def reading(engine: Engine) -> Connection:
+    """A connection for questions: it waits for no writer."""
+    return engine.connect().execution_options(**READ_ONLY)
+
+
+def insert_new(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> list[tuple[Any, ...]]:
+    """Insert the rows that are not there yet; return the primary keys of those."""
+    added: list[tuple[Any, ...]] = []
+    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
+    for row in rows:
+        statement = dialect.insert(table).values(**row).on_conflict_do_nothing().returning(*table.primary_key.columns)
+        added += [tuple(found) for found in connection.execute(statement)]
+    return added
+
+
+def insert_all(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
+    if rows:
+        connection.execute(insert(table), [dict(row) for row in rows])

@@ -1,0 +1,206 @@
+"""
+THE ROAD of a record to an alert: read -> match -> record the findings -> commit.
+
+Start records are read before bulk, and bulk in small pieces, so that a start waits little. Positions are committed
+after the state transaction, and lazily: what a crash makes it read again is known by its keys and changes nothing.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from threading import Event
+from typing import Final
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from forewarn.conventions import Topic
+from forewarn_alerts.bell import Bell
+from forewarn_alerts.errors import Unreadable
+from forewarn_alerts.incidents import Findings, Incidents
+from forewarn_alerts.open_calls import Awaited, Overdue
+from forewarn_alerts.pages import Hit, hit_of, missing_end_hit, rule_error_hit
+from forewarn_alerts.reasonings import Reasonings
+from forewarn_alerts.record import CallRecord, Closed, Reasoned, read_calls
+from forewarn_alerts.rules.engine import RuleError, RuleSet
+from forewarn_alerts.rules.model import On
+from forewarn_collector.log.interface import Committed, Log, LogError, Record, TopicPartition
+
+GROUP: Final = "watcher"
+TOPICS: Final = (str(Topic.STARTS), str(Topic.SPANS))
+CHUNK_RECORDS: Final = 64
+CHUNK_BYTES: Final = 1 << 20
+"""About 2 ms of bulk: the longest that a start record waits for the bulk before it."""
+COMMIT_EVERY_NS: Final = 1_000_000_000
+_WAIT_S: Final = 0.5
+_WAIT_FOR_ENDS_S: Final = 0.02
+_TROUBLE_WAIT_S: Final = 1.0
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class Counts:
+    """What the watcher has done since it started; read by `/metrics`."""
+
+    records: int = 0
+    unreadable: int = 0
+    hits: int = 0
+    rule_errors: int = 0
+    incidents: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class DeadlineCheck:
+    """Deadlines up to `as_of_ns` hold only once everything the log held by then has been read."""
+
+    as_of_ns: int
+    ends: Mapping[TopicPartition, int]
+
+    def is_settled(self, positions: Mapping[TopicPartition, int], *, idle: bool) -> bool:
+        """`idle`: a poll made after the check began found nothing; that vouches for partitions never read from."""
+        return all(positions.get(at, end if idle or not end else -1) >= end for at, end in self.ends.items())
+
+
+@dataclass(slots=True)
+class Judgement:
+    """What a chunk of the log means: pure data, nothing has happened yet."""
+
+    findings: Findings
+    unreadable: int = 0
+    errors: list[RuleError] = field(default_factory=list)
+
+
+def judge(records: Iterable[Record], rules: RuleSet, reasonings: Reasonings) -> Judgement:
+    """Match a chunk of the log against the rules."""
+    hits: list[Hit] = []
+    awaited: list[Awaited] = []
+    closed: list[Closed] = []
+    judgement = Judgement(Findings(hits, awaited, closed))
+    for record in records:
+        try:
+            for found in read_calls(record, rules):
+                if isinstance(found, Reasoned):
+                    reasonings.remember(found.span_id, found.at_ns)
+                    continue
+                if isinstance(found, Closed) or found.ended_ns:
+                    closed.append(Closed(found.trace_id, found.span_id))
+                if isinstance(found, CallRecord):
+                    matches, errors = rules.match(reasonings.complete(found))
+                    judgement.errors += errors
+                    awaited += [Awaited(match.rule, match.call) for match in matches if match.rule.on is On.MISSING_END]
+                    hits += [hit_of(match) for match in matches if match.rule.on is not On.MISSING_END]
+        except Unreadable as error:
+            judgement.unreadable += 1
+            logger.warning("%s: skipped, the sink keeps it in %s", error, Topic.DEAD_LETTERS)
+    # A rule that fails usually fails on every record: one hit a chunk says so, the count says how often.
+    hits += [rule_error_hit(error) for error in {error.rule.id: error for error in reversed(judgement.errors)}.values()]
+    return judgement
+
+
+class Watcher:
+    """One member of the consumer group `watcher`."""
+
+    def __init__(
+        self, log: Log, rules: RuleSet, incidents: Incidents, *, clock_ns: Callable[[], int], bell: Bell | None = None
+    ) -> None:
+        self._log = log
+        self._rules = rules
+        self._incidents = incidents
+        self._clock_ns = clock_ns
+        self._bell = bell or Bell()
+        self._consumer = log.consumer(GROUP, TOPICS)
+        self._positions = self._committed()
+        self._uncommitted: set[TopicPartition] = set()
+        self._committed_at_ns = clock_ns()
+        self._unsettled: list[Record] = []
+        self._reasonings = Reasonings()
+        self._check: DeadlineCheck | None = None
+        self._next_due_ns = incidents.next_due_ns()
+        self.counts = Counts()
+
+    def step(self, timeout_s: float = 0.0) -> int:
+        """Take one chunk down the road; the number of log records in it. A step that raised is repeated by the next."""
+        self._unsettled = self._unsettled or self._consumer.poll(
+            max_records=CHUNK_RECORDS, max_bytes=CHUNK_BYTES, timeout_s=timeout_s
+        )
+        judgement = judge(self._unsettled, self._rules, self._reasonings)
+        if judgement.findings:
+            self._opened(self._incidents.record(judgement.findings))
+            self._next_due_ns = self._incidents.next_due_ns()
+        self._count(judgement)
+        for record in self._unsettled:
+            self._positions[record.at] = record.offset + 1
+            self._uncommitted.add(record.at)
+        read, self._unsettled = len(self._unsettled), []
+        self._expire(idle=not read)
+        if self._clock_ns() - self._committed_at_ns >= COMMIT_EVERY_NS:
+            self.commit()
+        return read
+
+    def run(self, stop: Event) -> None:
+        """Step until told to stop. Trouble with the log or the state is waited out: nothing is skipped for it."""
+        while not stop.is_set():
+            try:
+                self.step(self._patience_s())
+            except (LogError, SQLAlchemyError) as error:
+                if not stop.is_set():
+                    logger.warning("the watcher waits %s s and tries again: %s", _TROUBLE_WAIT_S, error)
+                    stop.wait(_TROUBLE_WAIT_S)
+
+    def commit(self) -> None:
+        """Commit how far the findings are durable."""
+        self._committed_at_ns = self._clock_ns()
+        if self._uncommitted:
+            self._consumer.commit({at: Committed(self._positions[at]) for at in self._uncommitted})
+            self._uncommitted.clear()
+
+    def close(self) -> None:
+        """Commit and leave the group."""
+        try:
+            self.commit()
+        finally:
+            self._consumer.close()
+
+    def _expire(self, *, idle: bool) -> None:
+        """Page for calls whose end is overdue, but only once all that the log held at that time has been read."""
+        if self._check is None:
+            now_ns = self._clock_ns()
+            if self._next_due_ns is None or self._next_due_ns > now_ns:
+                return
+            self._check = DeadlineCheck(now_ns, self._log.end_offsets(TOPICS))
+            idle = False
+        if self._check.is_settled(self._positions, idle=idle):
+            self._opened(self._incidents.expire(self._check.as_of_ns, self._overdue_hit))
+            self._check = None
+            self._next_due_ns = self._incidents.next_due_ns()
+
+    def _overdue_hit(self, overdue: Overdue) -> Hit | None:
+        rule = self._rules.get(overdue.rule)
+        return missing_end_hit(rule, overdue.call, due_at_ns=overdue.due_at_ns) if rule else None
+
+    def _opened(self, incidents: int) -> None:
+        self.counts.incidents += incidents
+        if incidents:
+            self._bell.ring()
+
+    def _count(self, judgement: Judgement) -> None:
+        self.counts.records += len(self._unsettled)
+        self.counts.unreadable += judgement.unreadable
+        self.counts.hits += len(judgement.findings.hits)
+        self.counts.rule_errors += len(judgement.errors)
+        for error in judgement.errors:
+            logger.error("rule %s failed on span %s: %s", error.rule.id, error.call.span_id, error.message)
+
+    def _committed(self) -> dict[TopicPartition, int]:
+        known = {at: self._consumer.committed(at) for at in self._log.end_offsets(TOPICS)}
+        return {at: committed.offset for at, committed in known.items() if committed is not None}
+
+    def _patience_s(self) -> float:
+        """How long a poll may wait: not past the next deadline."""
+        if self._check is not None:
+            return _WAIT_FOR_ENDS_S
+        if self._next_due_ns is None:
+            return _WAIT_S
+        return min(_WAIT_S, max(0.0, (self._next_due_ns - self._clock_ns()) / 1e9))
