@@ -32,6 +32,7 @@ class HttpServer:
             uvicorn.Config(
                 application,
                 lifespan="off",
+                ws="none",
                 log_config=None,
                 access_log=False,
                 server_header=False,

@@ -30,6 +30,7 @@ from pydantic_settings import (
 
 from forewarn.settings import Settings as AgentSettings
 from forewarn_alerts.rules.durations import parse_duration
+from forewarn_alerts.settings import AlertsConfig
 from forewarn_control.address import Address
 from forewarn_control.errors import BadSettings
 
@@ -59,8 +60,8 @@ Duration = Annotated[timedelta, BeforeValidator(_duration)]
 Folder = Annotated[Path, AfterValidator(Path.expanduser)]
 
 
-class ServeSettings(BaseSettings):
-    """What `forewarn serve` runs with."""
+class ServeSettings(BaseSettings, AlertsConfig):
+    """What `forewarn serve` runs with: what is below, and whom to page (`AlertsConfig`)."""
 
     model_config = SettingsConfigDict(env_prefix=_PREFIX, frozen=True, extra="forbid", env_ignore_empty=True)
 
@@ -70,8 +71,6 @@ class ServeSettings(BaseSettings):
     """Where agents send: OTLP over HTTP, and the control API. Port 0: any free port."""
     store_http: Listen = Address("127.0.0.1", 8123)
     """Where readers ask: the store as ClickHouse's own HTTP interface, read-only."""
-    public_url: Annotated[str, Field(pattern=r"^(https?://[^\s/]+(/\S*)?)?$")] = ""
-    """The address of `http` as people reach it, for links in pages; empty: the address it listens on."""
     rules: Annotated[tuple[Folder, ...], NoDecode, BeforeValidator(_paths)] = ()
     """Folders or files of rules, besides the rules that Forewarn ships."""
     retention: Duration = timedelta(days=30)

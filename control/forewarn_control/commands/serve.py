@@ -1,0 +1,111 @@
+"""`forewarn serve`: every role in one process, on the embedded sides."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import sys
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from forewarn_control.commands.options import Config, Data, Json
+from forewarn_control.commands.reporting import reported
+
+if TYPE_CHECKING:
+    from forewarn_control.house import House
+    from forewarn_control.settings import Loaded
+
+app = typer.Typer(add_completion=False, rich_markup_mode=None)
+
+_EPILOG = (
+    "Example: forewarn serve --data ./data --http 127.0.0.1:4318 --store-http 127.0.0.1:8123. Every option is also a "
+    "FOREWARN_ variable and a key of forewarn.toml (flag before variable before file); targets of pages are set there."
+)
+
+
+@app.command(epilog=_EPILOG)
+def serve(  # noqa: PLR0913 -- a command's signature is its list of options
+    *,
+    data: Data = None,
+    http: Annotated[str | None, typer.Option(help="Where agents send. [default: 127.0.0.1:4318; port 0: any]")] = None,
+    store_http: Annotated[str | None, typer.Option(help="Where readers ask. [default: 127.0.0.1:8123]")] = None,
+    rules: Annotated[
+        list[Path] | None, typer.Option(help="A folder or file of rules, besides the shipped ones; repeatable.")
+    ] = None,
+    retention: Annotated[str | None, typer.Option(help="How long the store keeps records. [default: 30d]")] = None,
+    log_retention: Annotated[str | None, typer.Option(help="How long the log keeps them. [default: 7d]")] = None,
+    public_url: Annotated[str | None, typer.Option(help="How people reach this, for links in pages.")] = None,
+    config: Config = None,
+    as_json: Json = False,
+) -> None:
+    """
+    Run every role in one process on this machine.
+
+    The first start makes a production and a development key, and prints how to point an agent at it.
+    """
+    _log_to_stderr()
+    with reported():
+        from forewarn_control.settings import load
+
+        given = {"data": data, "http": http, "store_http": store_http, "rules": rules or None, "public_url": public_url}
+        loaded = load(given | {"retention": retention, "log_retention": log_retention}, config=config)
+        _serve(loaded, as_json=as_json)
+
+
+def _serve(loaded: Loaded, *, as_json: bool) -> None:
+    from forewarn_control.commands import announcement
+    from forewarn_control.errors import RoleDied
+    from forewarn_control.house import House
+
+    house = House(loaded.settings)
+    _stop_on_signals(house)
+    _watch_threads(house)
+    serving = house.start()
+    try:
+        said = announcement.as_json(serving) if as_json else announcement.as_text(serving, loaded.settings)
+        typer.echo(said)
+        house.finished.wait()
+    finally:
+        house.stop()
+    died = house.roles.died()
+    if died:
+        what = "; ".join(f"{role}: {why}" for role, why in died.items())
+        raise RoleDied(f"stopped, because a role died: {what}", "what was acknowledged is safe; start it again")
+
+
+def _stop_on_signals(house: House) -> None:
+    """The first signal asks for an orderly stop; the same again ends at once, which loses nothing either."""
+
+    def stop(number: int, _frame: object) -> None:
+        signal.signal(number, signal.SIG_DFL)
+        house.finished.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, stop)
+
+
+def _watch_threads(house: House) -> None:
+    """A thread that a role started is part of the role: its death is the role's."""
+
+    def died(thread: threading.ExceptHookArgs) -> None:
+        name = thread.thread.name if thread.thread else "a thread"
+        logging.getLogger(__name__).critical(
+            "%s died", name, exc_info=thread.exc_value or thread.exc_type(), stack_info=False
+        )
+        house.roles.note_death(name, f"{thread.exc_type.__name__}: {thread.exc_value}")
+
+    threading.excepthook = died
+
+
+def _log_to_stderr() -> None:
+    logging.basicConfig(
+        stream=sys.stderr,
+        level=logging.INFO,
+        format="%(asctime)s.%(msecs)03d %(levelname)-8s %(threadName)-12s %(message)s",
+        datefmt="%Y-%m-%dT%H:%M:%S",
+    )
+    for chatty in ("uvicorn", "httpx", "httpcore"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)

@@ -1,0 +1,189 @@
+"""
+Every role of Forewarn in one process, as a library: what `forewarn serve` runs.
+
+`House.start` is to be read from top to bottom: it opens what the roles stand on, then the roles, then the doors.
+Stopping goes the other way: no more requests, each role finishes what it has in hand, what is due is delivered, files
+are closed. A start that fails half-way closes what it had opened.
+"""
+
+from __future__ import annotations
+
+import logging
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import Final
+
+from forewarn_collector.store.facade import Facade
+from prometheus_client import CollectorRegistry
+from sqlalchemy import Engine
+from sqlalchemy.exc import SQLAlchemyError
+
+from forewarn.conventions import Environment
+from forewarn_alerts.bell import Bell
+from forewarn_alerts.deliver import Deliverer
+from forewarn_alerts.incidents import Incidents
+from forewarn_alerts.notify.opening import open_targets
+from forewarn_alerts.pages import Links
+from forewarn_alerts.rules.engine import RuleSet
+from forewarn_alerts.rules.faults import RuleFaults
+from forewarn_alerts.rules.loading import load_rules
+from forewarn_alerts.watcher import Watcher
+from forewarn_collector.data_folder import DataFolder, DataFolderError
+from forewarn_collector.gateway.app import Gateway
+from forewarn_collector.gateway.keys import KeyRing, KeysUnavailable
+from forewarn_collector.gateway.metrics import GatewayMetrics
+from forewarn_collector.log.interface import LogError
+from forewarn_collector.log.sqlite import SqliteLog
+from forewarn_collector.sink import Sink, SinkError
+from forewarn_collector.state import open_state
+from forewarn_collector.store.clickhouse import EmbeddedStore
+from forewarn_collector.store.interface import OtherVersion, StoreError
+from forewarn_control.address import Address, bound, listen
+from forewarn_control.app import Front
+from forewarn_control.errors import BadSettings, CannotServe
+from forewarn_control.folder import Endpoints, reader_credentials
+from forewarn_control.roles import Roles
+from forewarn_control.servers import Application, HttpServer
+from forewarn_control.settings import ServeSettings
+
+logger = logging.getLogger(__name__)
+
+FIRST_KEYS: Final = (Environment.PRODUCTION, Environment.DEVELOPMENT)
+_SETTLE_S: Final = 3.0
+"""How long a stop may go on with what is due. What is left is durable, and goes on with the next start."""
+_START_S: Final = 20.0
+
+
+@dataclass(frozen=True, slots=True)
+class Serving:
+    """What a started house can say of itself."""
+
+    endpoints: Endpoints
+    first_keys: Mapping[str, str]
+    """Environment -> key, of the keys that were made because there were none; their only appearance."""
+    rules: int
+
+
+class House:
+    """One process's Forewarn. `finished` is set when a role died; a signal handler may set it, too."""
+
+    def __init__(self, settings: ServeSettings, *, clock_ns: Callable[[], int] = time.time_ns) -> None:
+        self._settings = settings
+        self._clock_ns = clock_ns
+        self._opened = ExitStack()
+        self.finished = threading.Event()
+        self.roles = Roles(self.finished.set)
+        self.registry = CollectorRegistry()
+
+    def start(self) -> Serving:
+        """Return once both doors answer; raise ControlError with what to do, and nothing left open."""
+        with _reported(), ExitStack() as opened:
+            serving = self._start(opened)
+            self._opened = opened.pop_all()
+        return serving
+
+    def stop(self) -> None:
+        """Return once all is finished and closed."""
+        self._opened.close()
+
+    def _start(self, opened: ExitStack) -> Serving:
+        settings = self._settings
+        rules = load_rules(settings.rules, routes=settings.routes())
+        folder = opened.enter_context(DataFolder.open(settings.data))
+        http = opened.enter_context(listen(settings.http, flag="--http"))
+        store_http = opened.enter_context(listen(settings.store_http, flag="--store-http"))
+        endpoints = Endpoints(_url(bound(http)), _url(bound(store_http)), reader_credentials(folder.endpoints))
+
+        self.log = SqliteLog(folder.log, retention=settings.log_retention, clock_ns=self._clock_ns)
+        opened.callback(self.log.close)
+        state = open_state(folder.state_url)
+        opened.callback(state.dispose)
+        store = EmbeddedStore(folder.store, retention=settings.retention)
+        opened.callback(store.close)
+        store.migrate()
+
+        self._start_roles(opened, store, state, rules)
+        keys = KeyRing(state)
+        metrics = GatewayMetrics(self.registry)
+        gateway = Gateway(self.log, keys, clock_ns=self._clock_ns, metrics=metrics, checks={"roles": self._check_roles})
+        facade = Facade(store, user=endpoints.reader.user, password=endpoints.reader.password)
+        doors: dict[str, tuple[Application, socket.socket]] = {
+            "store-http": (facade, store_http),
+            "http": (Front(gateway), http),
+        }
+        opened.callback(self.roles.stop, *doors)
+        self._open_doors(doors)
+        endpoints.write(folder.endpoints)
+        return Serving(endpoints, _first_keys(keys), len(rules.rules))
+
+    def _start_roles(self, opened: ExitStack, store: EmbeddedStore, state: Engine, rules: RuleSet) -> None:
+        """From here on the log's records move. Each role can be stepped by hand once its thread is gone."""
+        bell = Bell()
+        settings = self._settings
+        sink = Sink(self.log, store, clock_ns=self._clock_ns, registry=self.registry)
+        opened.callback(sink.close)
+        links = Links(base_url=settings.public_url, runbook_url=settings.runbook_url)
+        incidents = Incidents(state, settings.routes(), clock_ns=self._clock_ns, links=links)
+        watcher = Watcher(self.log, rules, incidents, clock_ns=self._clock_ns, bell=bell)
+        opened.callback(watcher.close)
+        deliverer = Deliverer(state, open_targets(settings.all_targets()), self.log, clock_ns=self._clock_ns, bell=bell)
+        opened.callback(deliverer.close)
+        opened.callback(self._settle, watcher.step, deliverer.step, sink.step)
+        opened.callback(self.roles.stop, "sink", "watcher", "deliverer")
+        self.roles.start("sink", sink.run)
+        self.roles.start("watcher", watcher.run)
+        self.roles.start("deliverer", deliverer.run)
+
+    def _open_doors(self, doors: Mapping[str, tuple[Application, socket.socket]]) -> None:
+        servers = [HttpServer(name, application, listener) for name, (application, listener) in doors.items()]
+        for server in servers:
+            self.roles.start(server.name, server.run)
+        for server in servers:
+            if not server.started.wait(_START_S):
+                why = self.roles.died().get(server.name, f"no answer within {_START_S:g} s")
+                raise CannotServe(f"the server {server.name} did not start: {why}")
+
+    def _settle(self, *steps: Callable[[], int]) -> None:
+        """With nobody else at work: bring what has been taken to its end, as far as a moment reaches."""
+        deadline = time.monotonic() + _SETTLE_S
+        try:
+            for step in () if self.roles.died() else steps:
+                while step() and time.monotonic() < deadline:
+                    continue
+        except (StoreError, LogError, SinkError, SQLAlchemyError) as fault:
+            logger.warning("left for the next start: %s", fault)
+
+    def _check_roles(self) -> str | None:
+        died = self.roles.died()
+        return "; ".join(f"{role} died: {why}" for role, why in died.items()) or None
+
+
+@contextmanager
+def _reported() -> Iterator[None]:
+    """Faults of every room in this room's words: the exit status, and what to do."""
+    try:
+        yield
+    except RuleFaults as faults:
+        do = "mend the rules, then try them: forewarn rules check"
+        raise BadSettings([str(fault) for fault in faults.faults], do) from faults
+    except (DataFolderError, OtherVersion) as fault:
+        raise CannotServe(str(fault)) from fault
+    except (LogError, StoreError, KeysUnavailable, SQLAlchemyError) as fault:
+        raise CannotServe(str(fault), "look at the data folder; `forewarn doctor` says what it finds there") from fault
+
+
+def _first_keys(keys: KeyRing) -> dict[str, str]:
+    """Made last, when nothing can go wrong any more: their texts are shown once."""
+    if keys.list():
+        return {}
+    return {str(environment): keys.create(environment, "first start").text for environment in FIRST_KEYS}
+
+
+def _url(address: Address) -> str:
+    """How this machine reaches it; an address for all interfaces is reached by the loopback one."""
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(address.host, address.host)  # noqa: S104 -- recognised, not bound
+    return f"http://{Address(host, address.port)}"
