@@ -94,5 +94,6 @@ class Room:
         (free,) = writing.connection.execute("PRAGMA freelist_count").fetchone()
         if free * PAGE_BYTES < max(SHRINK_WHEN_FREE_BYTES, used_bytes(writing.connection) // 2):
             return False
-        writing.connection.execute(f"PRAGMA incremental_vacuum({SHRINK_STEP_PAGES})").fetchall()
+        # It frees one page a step and yields no rows: `execute` would stop after the first page.
+        writing.connection.executescript(f"PRAGMA incremental_vacuum({SHRINK_STEP_PAGES})")
         return True
