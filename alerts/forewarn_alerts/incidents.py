@@ -8,10 +8,10 @@ import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any
+from typing import Any, Final
 
 import msgspec
-from sqlalchemy import Connection, Engine, select, update
+from sqlalchemy import Connection, Engine, bindparam, select, update
 
 from forewarn_alerts.journal import Event, EventKind, write_events
 from forewarn_alerts.open_calls import (
@@ -35,6 +35,20 @@ from forewarn_alerts.tables import (
     insert_all,
     insert_new,
     reading,
+)
+
+_KNOWN_HIT: Final = select(HITS.c.key).where(HITS.c.key == bindparam("hit"))
+_JOINABLE: Final = (
+    select(INCIDENTS.c.id)
+    .where(INCIDENTS.c.rule == bindparam("rule"), INCIDENTS.c.group_key == bindparam("group_key"))
+    .where(INCIDENTS.c.state != IncidentState.RESOLVED, INCIDENTS.c.opened_at_ns > bindparam("oldest"))
+    .order_by(INCIDENTS.c.opened_at_ns.desc())
+    .limit(1)
+)
+_COUNT_HIT: Final = (
+    update(INCIDENTS)
+    .where(INCIDENTS.c.id == bindparam("incident"))
+    .values(hits=INCIDENTS.c.hits + 1, last_hit_at_ns=bindparam("at_ns"))
 )
 
 Routes = Mapping[str, Sequence[str]]
@@ -86,7 +100,7 @@ class Incidents:
 
     def _record(self, connection: Connection, hit: Hit) -> bool:
         """Count a hit once, in the incident it joins or opens; whether it opened one."""
-        if connection.execute(select(HITS.c.key).where(HITS.c.key == hit.key)).first():
+        if connection.execute(_KNOWN_HIT, {"hit": hit.key}).first():
             return False
         joined = self._joined(connection, hit)
         incident = joined or _incident_id(hit)
@@ -94,25 +108,15 @@ class Incidents:
             self._open(connection, hit, incident)
         insert_all(connection, HITS, [_hit_row(hit, incident)])
         if joined is not None:
-            connection.execute(
-                update(INCIDENTS)
-                .where(INCIDENTS.c.id == incident)
-                .values(hits=INCIDENTS.c.hits + 1, last_hit_at_ns=hit.at_ns)
-            )
+            connection.execute(_COUNT_HIT, {"incident": incident, "at_ns": hit.at_ns})
             write_events(connection, [self._event(hit, incident, EventKind.INCIDENT_HIT, f"{hit.key}:hit")])
         return joined is None
 
     def _joined(self, connection: Connection, hit: Hit) -> str | None:
         """The incident that already tells of this: same rule and group, not resolved, opened less than a repeat ago."""
         oldest = hit.at_ns - hit.rule.repeat_interval // timedelta(microseconds=1) * 1000
-        found = (
-            select(INCIDENTS.c.id)
-            .where(INCIDENTS.c.rule == hit.rule.id, INCIDENTS.c.group_key == hit.group)
-            .where(INCIDENTS.c.state != IncidentState.RESOLVED, INCIDENTS.c.opened_at_ns > oldest)
-            .order_by(INCIDENTS.c.opened_at_ns.desc())
-            .limit(1)
-        )
-        incident: str | None = connection.execute(found).scalar()
+        asked = {"rule": hit.rule.id, "group_key": hit.group, "oldest": oldest}
+        incident: str | None = connection.execute(_JOINABLE, asked).scalar()
         return incident
 
     def _open(self, connection: Connection, hit: Hit, incident: str) -> None:

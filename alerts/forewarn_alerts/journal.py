@@ -7,14 +7,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
+from typing import Any, Final
 
 import msgspec
-from sqlalchemy import Connection, Engine, delete, select
+from sqlalchemy import Connection, Engine, bindparam, delete, select
 
 from forewarn.conventions import Topic
 from forewarn_alerts.tables import JOURNAL, insert_new, reading
 from forewarn_collector.log.interface import Log
+
+_OLDEST: Final = select(JOURNAL).order_by(JOURNAL.c.seq).limit(bindparam("limit"))
+_FORGET: Final = delete(JOURNAL).where(JOURNAL.c.seq == bindparam("published"))
 
 
 class EventKind(StrEnum):
@@ -59,14 +62,14 @@ class Journal:
     def publish(self, *, limit: int = 500) -> int:
         """Append the oldest events to the log, then forget them. A crash in between publishes them again."""
         with reading(self._engine) as connection:
-            rows = connection.execute(select(JOURNAL).order_by(JOURNAL.c.seq).limit(limit)).all()
+            rows = connection.execute(_OLDEST, {"limit": limit}).all()
         if not rows:
             return 0
         appends = [self._log.append(Topic.EVENTS, row.body.encode(), key=_key(row.body)) for row in rows]
         for append in appends:
             append.result()
         with self._engine.begin() as connection:
-            connection.execute(delete(JOURNAL).where(JOURNAL.c.seq.in_([row.seq for row in rows])))
+            connection.execute(_FORGET, [{"published": row.seq} for row in rows])
         return len(rows)
 
 

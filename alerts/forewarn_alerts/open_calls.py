@@ -13,7 +13,7 @@ from datetime import timedelta
 from typing import Final
 
 import msgspec
-from sqlalchemy import Connection, delete, func, select
+from sqlalchemy import Connection, bindparam, delete, func, select
 
 from forewarn_alerts.record import CallRecord, Closed
 from forewarn_alerts.rules.model import Rule
@@ -21,6 +21,15 @@ from forewarn_alerts.tables import ENDED_CALLS, OPEN_CALLS, insert_new
 
 ENDS_KEPT: Final = timedelta(days=8)
 """Longer than the log keeps records by default, so that no replay finds a start whose end is forgotten."""
+
+
+_ENDED: Final = select(ENDED_CALLS.c.at_ns).where(
+    ENDED_CALLS.c.trace_id == bindparam("trace"), ENDED_CALLS.c.span_id == bindparam("span")
+)
+_CLOSE: Final = delete(OPEN_CALLS).where(
+    OPEN_CALLS.c.trace_id == bindparam("trace"), OPEN_CALLS.c.span_id == bindparam("span")
+)
+_NEXT_DUE: Final = select(func.min(OPEN_CALLS.c.due_at_ns))
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,20 +56,15 @@ class Overdue:
 def close_calls(connection: Connection, ends: Sequence[Closed], *, now_ns: int) -> None:
     rows = [{"trace_id": end.trace_id, "span_id": end.span_id, "at_ns": now_ns} for end in ends]
     insert_new(connection, ENDED_CALLS, rows)
-    for end in ends:
-        connection.execute(
-            delete(OPEN_CALLS).where(OPEN_CALLS.c.trace_id == end.trace_id, OPEN_CALLS.c.span_id == end.span_id)
-        )
+    if ends:
+        connection.execute(_CLOSE, [{"trace": end.trace_id, "span": end.span_id} for end in ends])
 
 
 def await_ends(connection: Connection, starts: Sequence[Awaited]) -> None:
     """Remember the starts whose end is not known yet."""
     for start in starts:
         call = start.call
-        ended = select(ENDED_CALLS.c.at_ns).where(
-            ENDED_CALLS.c.trace_id == call.trace_id, ENDED_CALLS.c.span_id == call.span_id
-        )
-        if connection.execute(ended).first() is None:
+        if connection.execute(_ENDED, {"trace": call.trace_id, "span": call.span_id}).first() is None:
             row = {
                 "rule": start.rule.id,
                 "trace_id": call.trace_id,
@@ -82,7 +86,7 @@ def take_overdue(connection: Connection, *, as_of_ns: int, limit: int = 1000) ->
 
 
 def next_due_ns(connection: Connection) -> int | None:
-    due: int | None = connection.execute(select(func.min(OPEN_CALLS.c.due_at_ns))).scalar()
+    due: int | None = connection.execute(_NEXT_DUE).scalar()
     return due
 
 

@@ -13,7 +13,7 @@ from datetime import timedelta
 from typing import Any, Final, assert_never
 
 import msgspec
-from sqlalchemy import Engine, func, select, update
+from sqlalchemy import Engine, and_, bindparam, func, select, update
 
 from forewarn_alerts.journal import Event, EventKind, write_events
 from forewarn_alerts.notify.interface import Answer, Delivered, Page, Rejected, Retry, TargetType
@@ -22,6 +22,16 @@ from forewarn_alerts.tables import OUTBOX, DeliveryState, create_tables, reading
 FIRST_RETRY_S: Final = 1.0
 LONGEST_RETRY_S: Final = 300.0
 GIVE_UP_AFTER: Final = timedelta(days=1)
+
+
+_PENDING: Final = and_(OUTBOX.c.target == bindparam("to"), OUTBOX.c.state == DeliveryState.PENDING)
+_DUE: Final = (
+    select(OUTBOX)
+    .where(_PENDING, OUTBOX.c.due_at_ns <= bindparam("now"))
+    .order_by(OUTBOX.c.due_at_ns)
+    .limit(bindparam("limit"))
+)
+_NEXT_DUE: Final = select(func.min(OUTBOX.c.due_at_ns)).where(_PENDING)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,23 +62,13 @@ class Outbox:
         self._jitter = jitter
 
     def due(self, target: str, *, limit: int = 20) -> list[Delivery]:
-        found = (
-            select(OUTBOX)
-            .where(OUTBOX.c.target == target, OUTBOX.c.state == DeliveryState.PENDING)
-            .where(OUTBOX.c.due_at_ns <= self._clock_ns())
-            .order_by(OUTBOX.c.due_at_ns)
-            .limit(limit)
-        )
+        asked = {"to": target, "now": self._clock_ns(), "limit": limit}
         with reading(self._engine) as connection:
-            return [_delivery(row) for row in connection.execute(found)]
+            return [_delivery(row) for row in connection.execute(_DUE, asked)]
 
     def next_due_ns(self, target: str) -> int | None:
         with reading(self._engine) as connection:
-            due: int | None = connection.execute(
-                select(func.min(OUTBOX.c.due_at_ns)).where(
-                    OUTBOX.c.target == target, OUTBOX.c.state == DeliveryState.PENDING
-                )
-            ).scalar()
+            due: int | None = connection.execute(_NEXT_DUE, {"to": target}).scalar()
         return due
 
     def abandoned(self, targets: Collection[str]) -> list[Delivery]:

@@ -21,11 +21,13 @@ class Links:
     """Where people open things. '' where there is no such place."""
 
     base_url: str = ""
-    """Address of the web pages of this installation."""
+    """Where traces are opened; `{trace_id}` in it is replaced, else `/traces/<id>` is added."""
     runbook_url: str = ""
     """Put before a runbook that is a path."""
 
     def trace(self, trace_id: str) -> str:
+        if "{trace_id}" in self.base_url:
+            return self.base_url.replace("{trace_id}", trace_id)
         return f"{self.base_url.rstrip('/')}/traces/{trace_id}" if self.base_url else ""
 
     def runbook(self, runbook: str) -> str:
@@ -55,7 +57,10 @@ def hit_of(match: Match) -> Hit:
 
 def missing_end_hit(rule: Rule, call: CallRecord, *, due_at_ns: int) -> Hit:
     """The call's deadline has passed. The hit's time is the deadline, which a replay does not change."""
-    note = f"No end on record {_spoken(rule.after)} after the start: nobody knows whether the call took effect."
+    note = (
+        f"No end on record {_spoken(rule.after)} after the start: it is still running, or its process is gone"
+        " and nobody knows whether it took effect."
+    )
     return replace(_hit(rule, call, str(On.MISSING_END), at_ns=due_at_ns), note=note)
 
 

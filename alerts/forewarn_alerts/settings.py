@@ -27,9 +27,12 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, m
 
 from forewarn_alerts.errors import BadConfig
 from forewarn_alerts.notify.console import ConsoleConfig
+from forewarn_alerts.notify.interface import Target
+from forewarn_alerts.notify.opening import open_targets
 from forewarn_alerts.notify.pagerduty import DEFAULT_URL, PagerDutyConfig
 from forewarn_alerts.notify.slack import SlackConfig
 from forewarn_alerts.notify.webhook import WebhookConfig
+from forewarn_alerts.pages import Links
 
 CONFIG_NAME: Final = "forewarn.toml"
 ONCALL: Final = "oncall"
@@ -64,8 +67,9 @@ class AlertsConfig(BaseModel):
     """Shortcut for a target `webhook`."""
     webhook_secret: SecretStr | None = None
     """Signs what that target sends."""
-    public_url: str = ""
-    """Address of this installation as people reach it, for links in pages."""
+    public_url: str = Field(default="", pattern=r"^(https?://\S+)?$")
+    """Where people open a trace in a browser, for links in pages: `{trace_id}` in it is replaced by the id, else
+    `/traces/<id>` is added. Empty: pages name the command only."""
     runbook_url: str = ""
     """Put before a rule's runbook where that is a path."""
 
@@ -89,6 +93,13 @@ class AlertsConfig(BaseModel):
         targets = self.all_targets()
         paging = tuple(name for name, config in targets.items() if not isinstance(config, ConsoleConfig))
         return {ONCALL: paging or tuple(targets)} | {route: tuple(names) for route, names in self.notify.items()}
+
+    def open_targets(self) -> dict[str, Target]:
+        """Every target, ready to send."""
+        return open_targets(self.all_targets())
+
+    def links(self) -> Links:
+        return Links(base_url=self.public_url, runbook_url=self.runbook_url)
 
     def _shortcuts(self) -> dict[str, TargetConfig]:
         found: dict[str, TargetConfig] = {}

@@ -6,9 +6,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
+from functools import cache
 from typing import Any, Final
 
-from sqlalchemy import BigInteger, Column, Connection, Engine, ForeignKey, Index, Integer, Table, Text, insert
+from sqlalchemy import BigInteger, Column, Connection, Engine, ForeignKey, Index, Insert, Integer, Table, Text, insert
 from sqlalchemy.dialects import postgresql, sqlite
 
 from forewarn_collector.state.engine import READ_ONLY, metadata
@@ -109,16 +110,25 @@ def reading(engine: Engine) -> Connection:
     return engine.connect().execution_options(**READ_ONLY)
 
 
-def insert_new(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> list[tuple[Any, ...]]:
-    """Insert the rows that are not there yet; return the primary keys of those."""
-    added: list[tuple[Any, ...]] = []
-    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
-    for row in rows:
-        statement = dialect.insert(table).values(**row).on_conflict_do_nothing().returning(*table.primary_key.columns)
-        added += [tuple(found) for found in connection.execute(statement)]
-    return added
+def insert_new(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Insert the rows whose keys are not there yet."""
+    if rows:
+        connection.execute(_insert_new(table, connection.dialect.name), [dict(row) for row in rows])
 
 
 def insert_all(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
     if rows:
-        connection.execute(insert(table), [dict(row) for row in rows])
+        connection.execute(_insert_all(table), [dict(row) for row in rows])
+
+
+# Statements are built once: between a start record and its page every one of them costs more than SQLite's own work.
+@cache
+def _insert_new(table: Table, dialect: str) -> Insert:
+    if dialect == "postgresql":
+        return postgresql.insert(table).on_conflict_do_nothing()
+    return sqlite.insert(table).on_conflict_do_nothing()
+
+
+@cache
+def _insert_all(table: Table) -> Insert:
+    return insert(table)

@@ -99,6 +99,12 @@ def judge(records: Iterable[Record], rules: RuleSet, reasonings: Reasonings) -> 
     return judgement
 
 
+def _earliest(due_ns: int | None, findings: Findings) -> int | None:
+    """When to look for overdue calls; too early, where the call has ended since, costs one look."""
+    dues = [start.due_at_ns for start in findings.awaited]
+    return min(dues if due_ns is None else [due_ns, *dues], default=None)
+
+
 class Watcher:
     """One member of the consumer group `watcher`."""
 
@@ -128,7 +134,7 @@ class Watcher:
         judgement = judge(self._unsettled, self._rules, self._reasonings)
         if judgement.findings:
             self._opened(self._incidents.record(judgement.findings))
-            self._next_due_ns = self._incidents.next_due_ns()
+            self._next_due_ns = _earliest(self._next_due_ns, judgement.findings)
         self._count(judgement)
         for record in self._unsettled:
             self._positions[record.at] = record.offset + 1

@@ -45,6 +45,9 @@ class RuleSet:
         self._awaiting = tuple(rule for rule in self.rules if rule.on is On.MISSING_END)
         self._interests: dict[tuple[str, str], Interest] = {}
 
+    def __len__(self) -> int:
+        return len(self.rules)
+
     def get(self, rule_id: str) -> Rule | None:
         return next((rule for rule in self.rules if rule.id == rule_id), None)
 
