@@ -134,6 +134,22 @@ def variable(name: str) -> str:
     return f"{_PREFIX}{name.upper()}"
 
 
+def unknown_variables() -> dict[str, str]:
+    """FOREWARN_ variables that nothing reads -> the nearest name that something does, or ''."""
+    known = {variable(name) for name in (*ServeSettings.model_fields, *AgentSettings.model_fields)}
+    strange = sorted(name for name in os.environ if name.startswith(_PREFIX) and name not in known)
+    return {name: next(iter(get_close_matches(name, known, n=1)), "") for name in strange}
+
+
+def agent_origins(config: Path | None) -> dict[str, str]:
+    """Where each setting of an agent started here would come from, as `Loaded.origins` says it for `serve`."""
+    in_file = tomllib.loads(config.read_text(encoding="utf-8")) if config else {}
+    return {
+        name: variable(name) if os.environ.get(variable(name)) else str(config) if name in in_file else DEFAULT
+        for name in AgentSettings.model_fields
+    }
+
+
 def _found(folder: Path) -> Path | None:
     file = folder / CONFIG_NAME
     return file if file.is_file() else None
@@ -174,12 +190,14 @@ def _relative_to(folder: Path, value: object) -> object:
 def _faults(invalid: ValidationError, origins: Mapping[str, str]) -> list[str]:
     faults = []
     for error in invalid.errors(include_url=False, include_input=False):
-        where = ".".join(str(part) for part in error["loc"])
-        origin = origins.get(str(error["loc"][0]), DEFAULT) if error["loc"] else DEFAULT
         said = error["msg"].removeprefix("Value error, ")
+        if not error["loc"]:
+            faults.append(said)
+            continue
         if error["type"] == "extra_forbidden":
             said = _unknown(str(error["loc"][-1]), len(error["loc"]))
-        faults.append(f"{where} (from {origin}): {said}")
+        where = ".".join(str(part) for part in error["loc"])
+        faults.append(f"{where} (from {origins.get(str(error['loc'][0]), DEFAULT)}): {said}")
     return faults
 
 

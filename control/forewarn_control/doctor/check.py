@@ -1,9 +1,12 @@
-"""One finding of the doctor."""
+"""One finding of the doctor, and what many of them come to."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+
+from forewarn_control.errors import BAD_NEWS, UNREACHABLE
 
 
 class Health(StrEnum):
@@ -44,3 +47,11 @@ def fault(name: str, found: str, do: str, *, reached: bool | None = None) -> Che
 
 def skipped(name: str, why: str, do: str = "") -> Check:
     return Check(name, Health.SKIPPED, why, do)
+
+
+def exit_status(checks: Sequence[Check]) -> int:
+    """0 without a fault; 3 where nothing that had to be reached was; else 1."""
+    if not any(check.health is Health.FAULT for check in checks):
+        return 0
+    reached = [check.reached for check in checks if check.reached is not None]
+    return UNREACHABLE if reached and not any(reached) else BAD_NEWS
