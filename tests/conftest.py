@@ -34,9 +34,11 @@ def store_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def store(store_home: Path) -> Iterator[EmbeddedStore]:
     """An empty, migrated store."""
-    store = EmbeddedStore(store_home, database=f"test_{next(_numbers)}")
+    database = f"test_{next(_numbers)}"
+    store = EmbeddedStore(store_home, database=database)
     store.migrate()
     yield store
+    store.query(f"DROP DATABASE {database} SYNC")
     store.close()
 
 

@@ -113,19 +113,21 @@ def test_one_environment_cannot_overwrite_another(store: Store, otlp: Any) -> No
     store.insert_spans([otlp.record(otlp.span(1), environment="production")], token="1")
     store.insert_spans([otlp.record(otlp.span(1, name="innocent"), environment="development")], token="2")
 
-    assert store.query("SELECT name FROM spans WHERE environment = 'production'").rows == (("execute_tool drop_table",),)
+    assert store.query("SELECT name FROM spans WHERE environment = 'production'").rows == (
+        ("execute_tool drop_table",),
+    )
 
 
 def test_a_sender_cannot_stamp_itself(store: Store, otlp: Any) -> None:
     """
-    Our field numbers in a sender's own bytes are overruled, also where the gateway stamped nothing.
+    Our field in a sender's own bytes is overruled, also where the gateway stamped nothing.
     """
-    claim = b"\xc2\x3e\x0aproduction" + b"\xca\x3e\x05other"
+    claim = b"\xc2\x3e\x0e\x0a\x0aproduction\x12\x00"
     stamped = otlp.record(otlp.span(1), environment="test")
     bare = otlp.record(otlp.span(2))
 
-    store.insert_spans([replace(stamped, value=stamped.value + claim)], token="1")
-    store.insert_spans([replace(bare, value=bare.value + claim, headers={})], token="2")
+    store.insert_spans([replace(stamped, value=claim + stamped.value + claim)], token="1")
+    store.insert_spans([replace(bare, value=claim + bare.value + claim, headers={})], token="2")
 
     rows = store.query("SELECT environment, key_id FROM spans ORDER BY ts").rows
     assert rows == (("test", "test_1"), ("", ""))

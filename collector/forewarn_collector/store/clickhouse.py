@@ -63,7 +63,9 @@ class EmbeddedStore:
         self._closed = False
         self._schema: AbstractContextManager[Path] = as_file(files(__package__).joinpath("otlp_traces.proto"))
         self._proto = self._schema.__enter__()
-        self._create_database()
+        # Kept open: with the last connection the engine would close and load every table anew for the next.
+        self._root = self._connect()
+        self._root.query(f"CREATE DATABASE IF NOT EXISTS {_identifier(database)}")
 
     def migrate(self) -> None:
         migrate(self._statement, packaged_migrations())
@@ -98,6 +100,7 @@ class EmbeddedStore:
         for handle in handles:
             handle.client.close()
             handle.connection.close()
+        self._root.close()
         self._schema.__exit__(None, None, None)
 
     def _insert(self, table: str, settings: str, input_format: str, body: bytes, token: str) -> None:
@@ -143,13 +146,6 @@ class EmbeddedStore:
         except (ChdbError, RuntimeError) as fault:
             msg = f"the store in {self._path} cannot be opened; is another process using it? ({fault})"
             raise StoreUnavailable(msg) from fault
-
-    def _create_database(self) -> None:
-        connection = self._connect()
-        try:
-            connection.query(f"CREATE DATABASE IF NOT EXISTS {_identifier(self._database)}")
-        finally:
-            connection.close()
 
     def _statement(self, sql: str) -> Sequence[Sequence[object]]:
         text = self._handle().connection.query(sql, "TabSeparated").bytes().decode()

@@ -53,12 +53,8 @@ NUMBER_COLUMNS: Final = {
 TIME_COLUMNS: Final = {"tool_started_at": names.TOOL_STARTED_AT, "acknowledged_at": names.ACKNOWLEDGED_AT}
 RESOURCE_COLUMNS: Final = {"service": names.SERVICE_NAME, "sender": names.SERVICE_INSTANCE_ID, "host": names.HOST_NAME}
 
-_LIFTED: Final = {
-    names.RECORD,
-    *TEXT_COLUMNS.values(),
-    *NUMBER_COLUMNS.values(),
-    *TIME_COLUMNS.values(),
-}
+_LIFTED_TEXTS: Final = {names.RECORD, *TEXT_COLUMNS.values()}
+_LIFTED_NUMBERS: Final = {*NUMBER_COLUMNS.values(), *TIME_COLUMNS.values()}
 _MARK: Final = "otlp:"
 _LARGEST: Final = (1 << 63) - 1
 _KINDS: Final = ("Unspecified", "Internal", "Server", "Client", "Producer", "Consumer")
@@ -105,7 +101,7 @@ def _resource_columns(resource_spans: ResourceSpans) -> dict[str, Any]:
 
 
 def _span_columns(span: Span) -> dict[str, Any]:
-    said = _texts(span.attributes)
+    texts, numbers, rest = _sorted_attributes(span.attributes)
     start, end = span.start_time_unix_nano, span.end_time_unix_nano
     return {
         "ts": _time(start),
@@ -119,14 +115,30 @@ def _span_columns(span: Span) -> dict[str, Any]:
         "kind": _KINDS[span.kind] if 0 <= span.kind < len(_KINDS) else _KINDS[0],
         "status_code": _STATUS_CODES[span.status.code] if 0 <= span.status.code < len(_STATUS_CODES) else "Unset",
         "status_message": span.status.message,
-        **{column: said.get(name, "") for column, name in TEXT_COLUMNS.items()},
-        **{column: _number(said.get(name, "")) for column, name in NUMBER_COLUMNS.items()},
-        **{column: _time(_number(said.get(name, ""))) for column, name in TIME_COLUMNS.items()},
-        "attributes": {name: text for name, text in said.items() if name not in _LIFTED},
+        **{column: texts.get(name, "") for column, name in TEXT_COLUMNS.items()},
+        **{column: numbers.get(name, 0) for column, name in NUMBER_COLUMNS.items()},
+        **{column: numbers.get(name, 0) for column, name in TIME_COLUMNS.items()},
+        "attributes": rest,
         "events": _json(_event_objects(span)),
         "links": _json(_link_objects(span)),
         "trace_state": span.trace_state,
     }
+
+
+def _sorted_attributes(attributes: Iterable[KeyValue]) -> tuple[dict[str, str], dict[str, int], dict[str, str]]:
+    """Those with a text column, those with a number column, and the rest: also one of another type than its column's."""
+    texts: dict[str, str] = {}
+    numbers: dict[str, int] = {}
+    rest: dict[str, str] = {}
+    for attribute in attributes:
+        name, value = attribute.key, attribute.value
+        if name in _LIFTED_TEXTS and value.HasField("string_value"):
+            texts[name] = value.string_value
+        elif name in _LIFTED_NUMBERS and value.HasField("int_value") and value.int_value >= 0:
+            numbers[name] = value.int_value
+        else:
+            rest[name] = attribute_text(value)
+    return texts, numbers, rest
 
 
 def _event_objects(span: Span) -> list[dict[str, Any]]:
@@ -230,10 +242,6 @@ def _placed(digits: str, point: int) -> str:
         return f"0.{'0' * -point}{digits}"
     fraction = f".{digits[1:]}" if len(digits) > 1 else ""
     return f"{digits[0]}{fraction}e{point - 1}"
-
-
-def _number(text: str) -> int:
-    return int(text) if text.isascii() and text.isdigit() and int(text) < 1 << 64 else 0
 
 
 def _time(unix_nano: int) -> int:

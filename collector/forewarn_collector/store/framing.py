@@ -1,9 +1,9 @@
 """
 Makes ClickHouse's input out of log records without decoding them.
 
-Each OTLP request becomes one length-prefixed protobuf message (`FORMAT Protobuf`); what the gateway knows for certain is
-appended as extra fields of that message. A protobuf reader takes the last value of a field that comes twice, so a sender
-that puts our field numbers into its own request is overruled, also where the record has no stamp.
+Each OTLP request becomes one length-prefixed protobuf message (`FORMAT Protobuf`) that begins with a field of ours: what the
+gateway knows for certain. It stands in front, and the view takes the first: whatever bytes follow, a sender can neither
+replace our stamp by one of its own nor make a field that swallows it.
 """
 
 from __future__ import annotations
@@ -13,11 +13,8 @@ from collections.abc import Iterable, Mapping
 from forewarn.conventions import Stamp
 from forewarn_collector.log.interface import Record
 
+_STAMP_FIELD = 1000
 _LENGTH_DELIMITED = 2
-_FIXED64 = 1
-_ENVIRONMENT_FIELD = 1000
-_KEY_ID_FIELD = 1001
-_RECEIVED_FIELD = 1002
 
 
 def varint(number: int) -> bytes:
@@ -30,9 +27,10 @@ def varint(number: int) -> bytes:
     return bytes(encoded)
 
 
-_ENVIRONMENT_TAG = varint(_ENVIRONMENT_FIELD << 3 | _LENGTH_DELIMITED)
-_KEY_ID_TAG = varint(_KEY_ID_FIELD << 3 | _LENGTH_DELIMITED)
-_RECEIVED_TAG = varint(_RECEIVED_FIELD << 3 | _FIXED64)
+_STAMP_TAG = varint(_STAMP_FIELD << 3 | _LENGTH_DELIMITED)
+_ENVIRONMENT_TAG = b"\x0a"
+_KEY_ID_TAG = b"\x12"
+_RECEIVED_TAG = b"\x19"
 
 
 def received_unix_nano(headers: Mapping[str, bytes], *, otherwise: int) -> int:
@@ -41,24 +39,25 @@ def received_unix_nano(headers: Mapping[str, bytes], *, otherwise: int) -> int:
     return int(stamp) if stamp.isdigit() and len(stamp) < 20 else otherwise
 
 
-def stamps(record: Record) -> bytes:
-    """The fields that follow the sender's own."""
+def stamp(record: Record) -> bytes:
+    """The field that precedes the sender's own."""
     environment = record.headers.get(Stamp.ENVIRONMENT, b"")
     key_id = record.headers.get(Stamp.KEY_ID, b"")
     received = received_unix_nano(record.headers, otherwise=record.timestamp_ns)
-    return b"".join(
+    message = b"".join(
         (
             _ENVIRONMENT_TAG + varint(len(environment)) + environment,
             _KEY_ID_TAG + varint(len(key_id)) + key_id,
             _RECEIVED_TAG + received.to_bytes(8, "little"),
         )
     )
+    return _STAMP_TAG + varint(len(message)) + message
 
 
 def frames(records: Iterable[Record]) -> bytes:
     """All requests as one body."""
     parts: list[bytes] = []
     for record in records:
-        tail = stamps(record)
-        parts += (varint(len(record.value) + len(tail)), record.value, tail)
+        head = stamp(record)
+        parts += (varint(len(head) + len(record.value)), head, record.value)
     return b"".join(parts)

@@ -26,9 +26,7 @@ CREATE TABLE landing
             ))
         ))
     )),
-    environment String,
-    key_id String,
-    received_unix_nano UInt64
+    stamps Array(Tuple(environment String, key_id String, received_unix_nano UInt64))
 )
 ENGINE = Null;
 
@@ -63,36 +61,41 @@ SELECT
     if(span.status.code BETWEEN 0 AND 2, span.status.code, 0) AS status_code,
     span.status.message AS status_message,
     service, sender, host, environment, environment_claimed, key_id, received_at,
-    said['gen_ai.operation.name'] AS operation,
-    said['gen_ai.tool.name'] AS tool,
-    said['gen_ai.tool.type'] AS tool_type,
-    said['gen_ai.tool.call.id'] AS call_id,
-    said['gen_ai.agent.name'] AS agent,
-    said['forewarn.agent.path'] AS agent_path,
-    said['gen_ai.tool.call.arguments'] AS arguments,
-    said['gen_ai.tool.call.result'] AS result,
-    said['forewarn.reasoning'] AS reasoning,
-    said['forewarn.reasoning.span_id'] AS reasoning_span_id,
-    said['forewarn.effect'] AS effect,
-    said['forewarn.effect.source'] AS effect_source,
-    said['forewarn.call.digest'] AS digest,
-    said['forewarn.decision'] AS decision,
-    said['forewarn.outcome'] AS outcome,
-    said['error.type'] AS error_type,
-    toUInt64OrZero(said['forewarn.sequence']) AS sequence,
-    as_time(toUInt64OrZero(said['forewarn.tool.started_unix_nano'])) AS tool_started_at,
-    as_time(toUInt64OrZero(said['forewarn.acknowledged_unix_nano'])) AS acknowledged_at,
-    said['gen_ai.request.model'] AS model,
-    toUInt64OrZero(said['gen_ai.usage.input_tokens']) AS input_tokens,
-    toUInt64OrZero(said['gen_ai.usage.output_tokens']) AS output_tokens,
-    said['gen_ai.conversation.id'] AS conversation_id,
-    mapFilter((k, v) -> k NOT IN (
-        'forewarn.record', 'gen_ai.operation.name', 'gen_ai.tool.name', 'gen_ai.tool.type', 'gen_ai.tool.call.id',
-        'gen_ai.agent.name', 'forewarn.agent.path', 'gen_ai.tool.call.arguments', 'gen_ai.tool.call.result',
-        'forewarn.reasoning', 'forewarn.reasoning.span_id', 'forewarn.effect', 'forewarn.effect.source',
-        'forewarn.call.digest', 'forewarn.decision', 'forewarn.outcome', 'error.type', 'forewarn.sequence',
-        'forewarn.tool.started_unix_nano', 'forewarn.acknowledged_unix_nano', 'gen_ai.request.model',
-        'gen_ai.usage.input_tokens', 'gen_ai.usage.output_tokens', 'gen_ai.conversation.id'), said) AS attributes,
+    said['gen_ai.operation.name'].string_value AS operation,
+    said['gen_ai.tool.name'].string_value AS tool,
+    said['gen_ai.tool.type'].string_value AS tool_type,
+    said['gen_ai.tool.call.id'].string_value AS call_id,
+    said['gen_ai.agent.name'].string_value AS agent,
+    said['forewarn.agent.path'].string_value AS agent_path,
+    said['gen_ai.tool.call.arguments'].string_value AS arguments,
+    said['gen_ai.tool.call.result'].string_value AS result,
+    said['forewarn.reasoning'].string_value AS reasoning,
+    said['forewarn.reasoning.span_id'].string_value AS reasoning_span_id,
+    said['forewarn.effect'].string_value AS effect,
+    said['forewarn.effect.source'].string_value AS effect_source,
+    said['forewarn.call.digest'].string_value AS digest,
+    said['forewarn.decision'].string_value AS decision,
+    said['forewarn.outcome'].string_value AS outcome,
+    said['error.type'].string_value AS error_type,
+    toUInt64(greatest(said['forewarn.sequence'].int_value, 0)) AS sequence,
+    as_time(toUInt64(greatest(said['forewarn.tool.started_unix_nano'].int_value, 0))) AS tool_started_at,
+    as_time(toUInt64(greatest(said['forewarn.acknowledged_unix_nano'].int_value, 0))) AS acknowledged_at,
+    said['gen_ai.request.model'].string_value AS model,
+    toUInt64(greatest(said['gen_ai.usage.input_tokens'].int_value, 0)) AS input_tokens,
+    toUInt64(greatest(said['gen_ai.usage.output_tokens'].int_value, 0)) AS output_tokens,
+    said['gen_ai.conversation.id'].string_value AS conversation_id,
+    -- An attribute of another type than its column's stays here.
+    mapApply(as_text, mapFilter((k, v) -> multiIf(
+        v.value = 's', k NOT IN (
+            'forewarn.record', 'gen_ai.operation.name', 'gen_ai.tool.name', 'gen_ai.tool.type', 'gen_ai.tool.call.id',
+            'gen_ai.agent.name', 'forewarn.agent.path', 'gen_ai.tool.call.arguments', 'gen_ai.tool.call.result',
+            'forewarn.reasoning', 'forewarn.reasoning.span_id', 'forewarn.effect', 'forewarn.effect.source',
+            'forewarn.call.digest', 'forewarn.decision', 'forewarn.outcome', 'error.type', 'gen_ai.request.model',
+            'gen_ai.conversation.id'),
+        v.value = 'i', v.int_value < 0 OR k NOT IN (
+            'forewarn.sequence', 'forewarn.tool.started_unix_nano', 'forewarn.acknowledged_unix_nano',
+            'gen_ai.usage.input_tokens', 'gen_ai.usage.output_tokens'),
+        1), said)) AS attributes,
     resource,
     if(empty(span.events), '', toJSONString(arrayMap(
         e -> CAST((e.time_unix_nano, e.name, mapApply(as_text, e.attributes)),
@@ -104,7 +107,7 @@ SELECT
     scope, scope_version
 FROM
 (
-    SELECT span, mapApply(as_text, span.attributes) AS said, scope, scope_version,
+    SELECT span, span.attributes AS said, scope, scope_version,
         service, sender, host, environment, environment_claimed, key_id, received_at, resource
     FROM
     (
@@ -120,11 +123,10 @@ FROM
                 if(mapContains(told, 'deployment.environment.name'), 'deployment.environment.name', 'deployment.environment') AS claim,
                 told[claim] AS environment_claimed,
                 mapFilter((k, v) -> k NOT IN ('service.name', 'service.instance.id', 'host.name') AND k != claim, told) AS resource,
-                environment, key_id, as_time(received_unix_nano) AS received_at
+                stamps[1].environment AS environment, stamps[1].key_id AS key_id, as_time(stamps[1].received_unix_nano) AS received_at
             FROM
             (
-                SELECT arrayJoin(resource_spans) AS resource_spans, mapApply(as_text, resource_spans.resource.attributes) AS told,
-                    environment, key_id, received_unix_nano
+                SELECT arrayJoin(resource_spans) AS resource_spans, mapApply(as_text, resource_spans.resource.attributes) AS told, stamps
                 FROM landing
             )
         )

@@ -1,0 +1,205 @@
+"""The engine's own decoding of OTLP and decoding in Python give the same rows."""
+
+from __future__ import annotations
+
+import json
+import re
+from datetime import timedelta
+from importlib.resources import files
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.proto.common.v1.common_pb2 import AnyValue, ArrayValue, KeyValue, KeyValueList
+from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
+
+from forewarn import conventions as names
+from forewarn.conventions import Stamp
+from forewarn_collector.log.interface import Record
+from forewarn_collector.store import decoding
+from forewarn_collector.store.clickhouse import EmbeddedStore
+from forewarn_collector.store.decoding import attribute_text, attribute_value, request_fault, span_rows
+from forewarn_collector.store.framing import frames
+
+_TIMES = ("ts", "received_at", "tool_started_at", "acknowledged_at")
+
+texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=12) | st.sampled_from(["", "otlp:array;base64,x", "ü\0'\\\n"])
+int64s = st.integers(-(1 << 63), (1 << 63) - 1) | st.sampled_from([-(1 << 63), (1 << 63) - 1, 0])
+uint64s = st.integers(0, (1 << 64) - 1) | st.sampled_from([0, (1 << 63) - 1, 1 << 63, (1 << 64) - 1])
+leaves = st.one_of(
+    st.builds(AnyValue),
+    st.builds(AnyValue, string_value=texts),
+    st.builds(AnyValue, bool_value=st.booleans()),
+    st.builds(AnyValue, int_value=int64s),
+    st.builds(AnyValue, double_value=st.floats()),
+    st.builds(AnyValue, bytes_value=st.binary(max_size=8)),
+)
+
+
+def _nested(inner: st.SearchStrategy[AnyValue]) -> st.SearchStrategy[AnyValue]:
+    arrays = st.builds(ArrayValue, values=st.lists(inner, max_size=3))
+    lists = st.builds(KeyValueList, values=st.lists(st.builds(KeyValue, key=texts, value=inner), max_size=3))
+    return st.builds(AnyValue, array_value=arrays) | st.builds(AnyValue, kvlist_value=lists)
+
+
+values = st.recursive(leaves, _nested, max_leaves=4)
+lifted = sorted(
+    {names.RECORD, *decoding.TEXT_COLUMNS.values(), *decoding.NUMBER_COLUMNS.values(), *decoding.TIME_COLUMNS.values()}
+)
+told = sorted({*decoding.RESOURCE_COLUMNS.values(), names.DEPLOYMENT_ENVIRONMENT, names.DEPLOYMENT_ENVIRONMENT_NAME})
+
+
+def attributes(known: list[str]) -> st.SearchStrategy[list[KeyValue]]:
+    pairs = st.dictionaries(st.sampled_from(known) | texts, values, max_size=6)
+    return pairs.map(lambda found: [KeyValue(key=name, value=value) for name, value in found.items()])
+
+
+ids = st.binary(min_size=16, max_size=16) | st.binary(max_size=20)
+# One day, so that a generated batch is one part and not hundreds of partitions.
+starts = st.integers(1_790_000_000_000_000_000, 1_790_030_000_000_000_000) | st.sampled_from([0, (1 << 63) - 1, (1 << 64) - 1])
+spans = st.builds(
+    Span,
+    trace_id=ids,
+    span_id=ids,
+    parent_span_id=ids,
+    trace_state=texts,
+    name=texts,
+    kind=st.integers(0, 5),
+    start_time_unix_nano=starts,
+    end_time_unix_nano=uint64s,
+    attributes=attributes(lifted),
+    events=st.lists(st.builds(Span.Event, time_unix_nano=uint64s, name=texts, attributes=attributes(["k"])), max_size=2),
+    links=st.lists(st.builds(Span.Link, trace_id=ids, span_id=ids, trace_state=texts, attributes=attributes(["k"])), max_size=2),
+    status=st.builds(Status, message=texts, code=st.integers(0, 2)),
+)
+
+
+@st.composite
+def requests(draw: st.DrawFn) -> ExportTraceServiceRequest:
+    request = ExportTraceServiceRequest()
+    for _ in range(draw(st.integers(0, 2))):
+        resource_spans = request.resource_spans.add()
+        if draw(st.booleans()):
+            resource_spans.resource.attributes.extend(draw(attributes(told)))
+        for _ in range(draw(st.integers(0, 2))):
+            scope_spans = resource_spans.scope_spans.add()
+            if draw(st.booleans()):
+                scope_spans.scope.name, scope_spans.scope.version = draw(texts), draw(texts)
+            scope_spans.spans.extend(draw(st.lists(spans, max_size=3)))
+    return request
+
+
+headers = st.fixed_dictionaries(
+    {},
+    optional={
+        Stamp.ENVIRONMENT.value: texts.map(str.encode),
+        Stamp.KEY_ID.value: texts.map(str.encode),
+        Stamp.RECEIVED_AT.value: uint64s.map(lambda number: str(number).encode()) | st.just(b"soon"),
+    },
+)
+
+
+@pytest.fixture(scope="module")
+def unfolded(store_home: Any) -> Any:
+    """Runs records through the engine's decoding into a table that keeps every row as it arrives."""
+    store = EmbeddedStore(store_home, database="test_decoding")
+    store.migrate()
+    store.query("DROP VIEW keep_spans")
+    store.query("CREATE TABLE unfolded AS spans ENGINE = Memory")
+    store.query("CREATE MATERIALIZED VIEW keep_unfolded TO unfolded AS SELECT * FROM arriving_spans")
+    instants = ", ".join(f"toUnixTimestamp64Nano({name}) AS {name}" for name in _TIMES)
+
+    def unfold(records: list[Record]) -> list[dict[str, Any]]:
+        store.query("TRUNCATE TABLE unfolded")
+        store.insert_spans(records, token="")
+        return list(store.query(f"SELECT * REPLACE({instants}) FROM unfolded SETTINGS final = 0"))
+
+    yield unfold
+    store.query("DROP DATABASE test_decoding SYNC")
+    store.close()
+
+
+def _key(row: dict[str, Any]) -> str:
+    """JSON may be escaped in more than one way; everything else is compared as it is."""
+    parsed = {column: json.loads(row[column] or "[]") for column in ("events", "links")}
+    return repr(sorted((row | parsed).items()))
+
+
+@settings(max_examples=50, deadline=timedelta(seconds=5), suppress_health_check=list(HealthCheck))
+@given(st.lists(st.tuples(requests(), headers), min_size=1, max_size=4))
+def test_both_ways_give_the_same_rows(unfolded: Any, sent: list[tuple[ExportTraceServiceRequest, dict[str, bytes]]]) -> None:
+    """
+    Whatever a request holds, the engine's rows are the ones that Python makes of it.
+    """
+    records = [
+        Record("t", 0, offset, request.SerializeToString(), headers=stamped, timestamp_ns=5)
+        for offset, (request, stamped) in enumerate(sent)
+    ]
+
+    rows = unfolded(records)
+
+    assert sorted(map(_key, rows)) == sorted(map(_key, span_rows(records)))
+
+
+@given(values)
+def test_a_text_reads_back_as_the_value(value: AnyValue) -> None:
+    """
+    Values without a text of their own survive the store whole.
+    """
+    read = attribute_value(attribute_text(value))
+
+    kind = value.WhichOneof("value")
+    if kind == "array_value":
+        assert len(read) == len(value.array_value.values)
+    elif kind == "kvlist_value":
+        assert set(read) == {pair.key for pair in value.kvlist_value.values}
+    elif kind in ("string_value", "bytes_value"):
+        assert read == getattr(value, kind)
+    else:
+        assert read == attribute_text(value)
+
+
+def test_nested_values_read_back_as_python_has_them() -> None:
+    """
+    Lists and mappings come back as such, to any depth.
+    """
+    pair = KeyValue(key="deep", value=AnyValue(kvlist_value=KeyValueList(values=[KeyValue(key="n", value=AnyValue(int_value=1))])))
+    value = AnyValue(array_value=ArrayValue(values=[AnyValue(string_value="a"), AnyValue(kvlist_value=KeyValueList(values=[pair]))]))
+
+    assert attribute_value(attribute_text(value)) == ["a", {"deep": {"n": 1}}]
+
+
+def test_the_view_lifts_what_the_table_of_columns_says() -> None:
+    """
+    The SQL of the migration and the names that Python knows are one list.
+    """
+    sql = files("forewarn_collector.store").joinpath("schema/0002_arrival.sql").read_text()
+
+    said = {column: name for name, column in re.findall(r"said\['([^']+)'\]\.string_value AS (\w+)", sql)}
+    counted = {column: name for name, column in re.findall(r"said\['([^']+)'\]\.int_value, 0\)\)+ AS (\w+)", sql)}
+    claimed = {column: name for name, column in re.findall(r"told\['([^']+)'\] AS (\w+)", sql)}
+
+    assert said == decoding.TEXT_COLUMNS
+    assert counted == decoding.NUMBER_COLUMNS | decoding.TIME_COLUMNS
+    assert claimed == decoding.RESOURCE_COLUMNS
+
+
+@given(st.binary(max_size=40))
+def test_only_requests_pass(value: bytes) -> None:
+    """
+    Any bytes are either read as a request or said to be none; nothing else is raised.
+    """
+    fault = request_fault(value)
+
+    assert fault is None or "not an OTLP trace request" in fault
+
+
+def test_a_frame_begins_with_our_stamp() -> None:
+    """
+    The stamp stands before the sender's bytes, which are carried unchanged.
+    """
+    record = Record("t", 0, 0, b"\x0a\x00", headers={Stamp.ENVIRONMENT: b"test"}, timestamp_ns=1)
+
+    assert frames([record]) == b"\x16\xc2\x3e\x11\x0a\x04test\x12\x00\x19\x01" + b"\0" * 7 + b"\x0a\x00"
