@@ -1,0 +1,365 @@
+"""
+From the log to incidents: once each, whatever is read twice, late or out of order.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from typing import Any
+
+import msgspec
+import pytest
+from sqlalchemy import event, select
+from sqlalchemy.exc import OperationalError
+
+from forewarn.conventions import Topic
+from forewarn_alerts.incidents import Incidents
+from forewarn_alerts.notify.interface import Page
+from forewarn_alerts.rules import load_rules
+from forewarn_alerts.tables import HITS, INCIDENTS, OPEN_CALLS, OUTBOX
+from forewarn_alerts.watcher import COMMIT_EVERY_NS, GROUP, TOPICS, Watcher
+from forewarn_collector.log.interface import Committed, TopicPartition
+
+BAD_RULE = "title: Bad\nseverity: info\non: start\nwhen: call.arguments.nope == 1\n"
+WRITES = "title: W\nseverity: info\non: missing_end\nafter: 10s\nwhen: call.effect == 'write'\n"
+
+
+class World:
+    """One installation of which the watcher can be started anew."""
+
+    def __init__(self, kit: Any, rules: Any = None) -> None:
+        self.kit = kit
+        self.engine = kit.engine()
+        self.log = kit.log()
+        self.rules = rules or load_rules()
+        self.start()
+
+    def start(self) -> None:
+        self.incidents = Incidents(self.engine, {"oncall": ["pager", "chat"]}, clock_ns=self.kit.clock)
+        self.watcher = Watcher(self.log, self.rules, self.incidents, clock_ns=self.kit.clock)
+
+    def settle(self) -> None:
+        while self.watcher.step():
+            pass
+        self.watcher.step()
+
+    def rows(self, table: Any) -> list[Any]:
+        with self.engine.connect() as connection:
+            return list(connection.execute(select(table)).all())
+
+    def opened(self) -> list[str]:
+        return [row.rule for row in self.rows(INCIDENTS)]
+
+
+@pytest.fixture
+def world(kit: Any) -> World:
+    return World(kit)
+
+
+def test_a_destructive_call_opens_one_incident_for_every_target(world: World, kit: Any) -> None:
+    """
+    The incident, its hit and a delivery for each target of the route are there together.
+    """
+    kit.send(world.log, kit.Call())
+
+    world.watcher.step()
+
+    [incident] = world.rows(INCIDENTS)
+    assert (incident.rule, incident.severity, incident.state, incident.hits) == (
+        "destructive-in-production",
+        "critical",
+        "open",
+        1,
+    )
+    assert [(row.target, row.state) for row in world.rows(OUTBOX)] == [("pager", "pending"), ("chat", "pending")]
+    assert [row.incident for row in world.rows(HITS)] == [incident.id]
+
+
+def test_a_page_says_how_long_before_the_agent_reasoned(world: World, kit: Any) -> None:
+    """
+    The reasoning's own span gives the time.
+    """
+    reasoning = kit.Call().span(ended=False)
+    reasoning.name = "reason"
+    reasoning.span_id = bytes.fromhex(f"{1 + (1 << 32):016x}")
+    reasoning.start_time_unix_nano -= 800_000_000
+    world.log.append(Topic.SPANS, kit.request(kit.Call(), reasoning), headers=kit.Call().headers).result()
+    world.watcher.step()
+
+    kit.send(world.log, kit.Call())
+    world.watcher.step()
+
+    page = msgspec.json.decode(world.rows(OUTBOX)[0].page, type=Page)
+    assert page.reasoned_before_ms == 800
+
+
+def test_an_identical_call_joins_and_a_different_one_pages(world: World, kit: Any) -> None:
+    """
+    Deduplication never swallows a different destructive call.
+    """
+    kit.send(world.log, kit.Call(number=1, digest="same"))
+    kit.send(world.log, kit.Call(number=2, digest="same"))
+    kit.send(world.log, kit.Call(number=3, digest="other"))
+
+    world.watcher.step()
+
+    assert [row.hits for row in world.rows(INCIDENTS)] == [2, 1]
+    assert len(world.rows(OUTBOX)) == 4
+
+
+def test_an_identical_call_after_the_repeat_interval_pages_again(world: World, kit: Any) -> None:
+    """
+    An hour later nobody remembers the first page.
+    """
+    kit.send(world.log, kit.Call(number=1, digest="same", effect="destructive"))
+    kit.send(world.log, kit.Call(number=1, digest="same"), ended=True)
+    world.settle()
+    kit.clock.advance(3601)
+
+    kit.send(world.log, kit.Call(number=2, digest="same"))
+    world.settle()
+
+    assert world.opened() == ["destructive-in-production"] * 2
+
+
+def test_start_records_are_taken_before_bulk(world: World, kit: Any) -> None:
+    """
+    A start record waits for one small piece of bulk at the most.
+    """
+    call = kit.Call(effect="read")
+    bulk = kit.request(call, *(call.span(ended=True) for _ in range(1500)))
+    for _ in range(5):
+        world.log.append(Topic.SPANS, bulk, headers=call.headers).result()
+    world.watcher.step()
+    kit.send(world.log, kit.Call())
+
+    world.watcher.step()
+
+    assert world.opened() == ["destructive-in-production"]
+    assert world.watcher.counts.records < 6
+
+
+def test_positions_are_committed_after_the_findings(world: World, kit: Any) -> None:
+    """
+    What the state refused is read again after a crash.
+    """
+    kit.send(world.log, kit.Call())
+
+    def refuse(*_: Any) -> None:
+        raise OperationalError("", {}, Exception("disk full"))
+
+    event.listen(world.engine, "commit", refuse)
+    kit.clock.advance(COMMIT_EVERY_NS / 1e9)
+    with pytest.raises(OperationalError):
+        world.watcher.step()
+    assert world.log.consumer(GROUP, TOPICS).committed(TopicPartition(Topic.STARTS, 0)) is None
+    event.remove(world.engine, "commit", refuse)
+
+    world.watcher.step()
+
+    assert world.opened() == ["destructive-in-production"]
+    assert world.log.consumer(GROUP, TOPICS).committed(TopicPartition(Topic.STARTS, 0)) == Committed(1)
+
+
+def test_a_replay_of_everything_pages_nothing_twice(world: World, kit: Any) -> None:
+    """
+    Offsets may go back to the beginning, of both topics or of one.
+    """
+    for number in range(1, 6):
+        kit.send(world.log, kit.Call(number=number))
+        kit.send(world.log, kit.Call(number=number), ended=True)
+    world.settle()
+    before = (world.rows(INCIDENTS), world.rows(HITS), len(world.rows(OUTBOX)))
+
+    for topics in (TOPICS, TOPICS[:1], TOPICS[1:]):
+        consumer = world.log.consumer(GROUP, TOPICS)
+        consumer.commit({TopicPartition(topic, 0): Committed(0) for topic in topics})
+        world.start()
+        world.settle()
+        kit.clock.advance(61)
+        world.settle()
+
+    assert (world.rows(INCIDENTS), world.rows(HITS), len(world.rows(OUTBOX))) == before
+
+
+def test_a_call_without_an_end_pages_when_its_time_is_over(world: World, kit: Any) -> None:
+    """
+    Not before, and once.
+    """
+    kit.send(world.log, kit.Call())
+    world.settle()
+    kit.clock.advance(59.9)
+    world.settle()
+    assert world.opened() == ["destructive-in-production"]
+
+    kit.clock.advance(0.2)
+    world.settle()
+    kit.clock.advance(600)
+    world.settle()
+
+    assert world.opened() == ["destructive-in-production", "outcome-unknown"]
+    assert world.rows(OPEN_CALLS) == []
+
+
+def test_an_end_that_is_read_first_counts(world: World, kit: Any) -> None:
+    """
+    Two topics keep no order between them.
+    """
+    kit.send(world.log, kit.Call(), ended=True)
+    world.settle()
+
+    kit.send(world.log, kit.Call())
+    world.settle()
+    kit.clock.advance(120)
+    world.settle()
+
+    assert world.opened() == ["destructive-in-production"]
+
+
+def test_a_late_end_does_not_take_the_page_back_or_repeat_it(world: World, kit: Any) -> None:
+    """
+    The call ended after its page: it is forgotten quietly.
+    """
+    kit.send(world.log, kit.Call())
+    world.settle()
+    kit.clock.advance(61)
+    world.settle()
+
+    kit.send(world.log, kit.Call(), ended=True)
+    world.settle()
+    kit.clock.advance(61)
+    world.settle()
+
+    assert world.opened() == ["destructive-in-production", "outcome-unknown"]
+
+
+def test_a_watcher_that_lags_does_not_page_falsely(world: World, kit: Any) -> None:
+    """
+    An end that the log held at the deadline counts, though the watcher reads it long after.
+    """
+    call = kit.Call(effect="read")
+    bulk = kit.request(call, *(call.span(ended=True) for _ in range(2000)))
+    kit.send(world.log, kit.Call())
+    world.watcher.step()
+    for _ in range(4):
+        world.log.append(Topic.SPANS, bulk, headers=call.headers).result()
+    kit.send(world.log, kit.Call(), ended=True)
+    kit.clock.advance(300)
+
+    for _ in range(3):
+        world.watcher.step()
+        assert world.opened() == ["destructive-in-production"]
+    world.settle()
+
+    assert world.opened() == ["destructive-in-production"]
+
+
+def test_a_restart_forgets_no_deadline_and_reads_on_before_it_pages(world: World, kit: Any) -> None:
+    """
+    Two calls were open when the watcher died; one ended while it was away.
+    """
+    kit.send(world.log, kit.Call(number=1))
+    kit.send(world.log, kit.Call(number=2))
+    world.watcher.step()
+    kit.send(world.log, kit.Call(number=1), ended=True)
+    kit.clock.advance(3600)
+
+    world.start()
+    world.settle()
+
+    overdue = [row for row in world.rows(INCIDENTS) if row.rule == "outcome-unknown"]
+    assert [row.group_key.split("\n")[0] for row in overdue] == [kit.Call(number=2).trace_id]
+
+
+def test_starts_in_the_bulk_topic_count_too(kit: Any) -> None:
+    """
+    Records of `write` calls travel through the spool, with everything else.
+    """
+    world = World(kit, kit.rules(writes=WRITES))
+    kit.send(world.log, kit.Call(number=1, effect="write"), topic=Topic.SPANS)
+    kit.send(world.log, kit.Call(number=2, effect="write"), topic=Topic.SPANS)
+    kit.send(world.log, kit.Call(number=2, effect="write"), ended=True)
+    world.settle()
+    kit.clock.advance(11)
+    world.settle()
+
+    assert [row.call for row in world.rows(HITS)] != []
+    assert world.opened() == ["writes"]
+
+
+def test_an_awaited_rule_that_is_gone_is_forgotten(kit: Any) -> None:
+    """
+    Its file was removed while a call was open: nobody asked to be told any more.
+    """
+    world = World(kit, kit.rules(writes=WRITES))
+    kit.send(world.log, kit.Call(effect="write"))
+    world.settle()
+
+    world.rules = load_rules()
+    world.start()
+    kit.clock.advance(60)
+    world.settle()
+
+    assert (world.opened(), world.rows(OPEN_CALLS)) == ([], [])
+
+
+def test_a_rule_that_fails_raises_its_own_incident(kit: Any, caplog: pytest.LogCaptureFixture) -> None:
+    """
+    It is counted, logged, and told to those whom the rule would have told; once, not for every record.
+    """
+    world = World(kit, kit.rules(bad=BAD_RULE))
+    for number in range(1, 30):
+        kit.send(world.log, kit.Call(number=number))
+
+    with caplog.at_level(logging.ERROR):
+        world.settle()
+
+    [incident] = world.rows(INCIDENTS)
+    assert (incident.rule, incident.severity) == ("rule-error", "error")
+    page = msgspec.json.decode(world.rows(OUTBOX)[0].page, type=Page)
+    assert page.note.startswith("bad.yaml: NOT_FOUND: Key not found in map")
+    assert world.watcher.counts.rule_errors == 29
+    assert "rule bad failed on span" in caplog.text
+
+
+def test_a_record_that_nobody_can_read_does_not_stop_the_road(world: World, kit: Any) -> None:
+    """
+    It is counted and skipped; its neighbours still page.
+    """
+    world.log.append(Topic.STARTS, b"\xff\xff", headers={}).result()
+    kit.send(world.log, kit.Call())
+
+    world.settle()
+
+    assert world.watcher.counts.unreadable == 1
+    assert world.opened() == ["destructive-in-production"]
+
+
+def test_the_running_watcher_waits_out_trouble_and_stops_when_told(world: World, kit: Any) -> None:
+    """
+    A state that cannot be reached for a moment loses nothing.
+    """
+    refused = threading.Event()
+
+    def refuse_once(*_: Any) -> None:
+        if not refused.is_set():
+            refused.set()
+            raise OperationalError("", {}, Exception("locked"))
+
+    event.listen(world.engine, "commit", refuse_once)
+    stop = threading.Event()
+    running = threading.Thread(target=world.watcher.run, args=(stop,))
+    running.start()
+    kit.send(world.log, kit.Call())
+    deadline = time.monotonic() + 10
+    while not world.rows(INCIDENTS) and time.monotonic() < deadline:
+        stop.wait(0.02)
+    stop.set()
+    running.join(10)
+    world.watcher.close()
+
+    assert refused.is_set()
+    assert world.opened() == ["destructive-in-production"]
+    assert world.log.consumer(GROUP, TOPICS).committed(TopicPartition(Topic.STARTS, 0)) == Committed(1)
