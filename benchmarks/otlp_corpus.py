@@ -1,9 +1,9 @@
 """
 Realistic OTLP requests for the benchmarks: agents that think, call tools and come back, seeded, the same on every run.
 
-A request holds 512 spans of about 1.4 KB: for each round one chat span with its reasoning and one or two tool calls, of
-which each is a start record and an end record. Text is drawn from a fixed vocabulary with a skewed frequency, so that it
-compresses and indexes somewhat as prose does.
+A request holds 512 spans of about 1.4 KB: for each round one chat span with its reasoning and one or two tool calls,
+of which each is a start record and an end record. Text is drawn from a fixed vocabulary with a skewed frequency, so
+that it compresses and indexes somewhat as prose does.
 """
 
 from __future__ import annotations
@@ -19,8 +19,39 @@ from opentelemetry.proto.trace.v1.trace_pb2 import ScopeSpans, Span
 from forewarn import conventions as names
 
 SPANS_PER_REQUEST = 512
-_SYLLABLES = "ta re mi no su ka lo ven dra pel qui sor ba ne ti um fal gor ist ent pro con der mag".split()
-_TOOLS = {"list_tables": "read", "run_query": "read", "read_file": "read", "write_file": "write", "drop_table": "destructive"}
+_SYLLABLES = [
+    "ta",
+    "re",
+    "mi",
+    "no",
+    "su",
+    "ka",
+    "lo",
+    "ven",
+    "dra",
+    "pel",
+    "qui",
+    "sor",
+    "ba",
+    "ne",
+    "ti",
+    "um",
+    "fal",
+    "gor",
+    "ist",
+    "ent",
+    "pro",
+    "con",
+    "der",
+    "mag",
+]
+_TOOLS = {
+    "list_tables": "read",
+    "run_query": "read",
+    "read_file": "read",
+    "write_file": "write",
+    "drop_table": "destructive",
+}
 _AGENTS = ("janitor", "janitor > cleaner", "planner > researcher", "support")
 
 
@@ -37,7 +68,9 @@ class Corpus:
 
     def __post_init__(self) -> None:
         self._random = random.Random(self.seed)
-        self._vocabulary = ["".join(self._random.choices(_SYLLABLES, k=self._random.randint(1, 4))) for _ in range(6000)]
+        self._vocabulary = [
+            "".join(self._random.choices(_SYLLABLES, k=self._random.randint(1, 4))) for _ in range(6000)
+        ]
         self._now_ns = self.start_ns
 
     def requests(self, spans: int) -> Iterator[bytes]:
@@ -76,17 +109,17 @@ class Corpus:
         began = self._now_ns
         for _ in range(self._random.randint(2, 6)):
             reasoning = self._text(500, 1500)
-            thought = self._span(into, trace_id, root, "reason", agent)
+            thought = self._span(into, trace_id, root, name="reason", agent=agent)
             self._say(thought, {names.OPERATION_NAME: "reason", names.REASONING: reasoning})
             for _ in range(self._random.randint(1, 2)):
-                self._call(into, trace_id, root, agent, reasoning)
-        span = self._span(into, trace_id, b"", f"invoke_agent {agent}", agent)
+                self._call(into, trace_id, root, agent=agent, reasoning=reasoning)
+        span = self._span(into, trace_id, b"", name=f"invoke_agent {agent}", agent=agent)
         span.span_id, span.start_time_unix_nano = root, began
         self._say(span, {names.OPERATION_NAME: "invoke_agent"})
 
-    def _call(self, into: ScopeSpans, trace_id: bytes, parent: bytes, agent: str, reasoning: str) -> None:
+    def _call(self, into: ScopeSpans, trace_id: bytes, parent: bytes, *, agent: str, reasoning: str) -> None:
         tool = self._random.choice(list(_TOOLS))
-        end = self._span(into, trace_id, parent, f"execute_tool {tool}", agent)
+        end = self._span(into, trace_id, parent, name=f"execute_tool {tool}", agent=agent)
         arguments = {"query": self._text(150, 600), "limit": self._random.randrange(1000), "force": True}
         said: dict[str, str | int | bool] = {
             names.OPERATION_NAME: "execute_tool",
@@ -110,7 +143,7 @@ class Corpus:
         self._say(start, {names.RECORD: "start"})
         self._say(end, {names.OUTCOME: "ok", names.TOOL_CALL_RESULT: json.dumps({"rows": self._text(50, 300)})})
 
-    def _span(self, into: ScopeSpans, trace_id: bytes, parent: bytes, name: str, agent: str) -> Span:
+    def _span(self, into: ScopeSpans, trace_id: bytes, parent: bytes, *, name: str, agent: str) -> Span:
         self._now_ns += self._random.randint(1_000_000, 200_000_000)
         took = self._random.randint(500_000, 900_000_000)
         span = into.spans.add(

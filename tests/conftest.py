@@ -59,7 +59,9 @@ class Requests:
             start_time_unix_nano=start,
             end_time_unix_nano=start + 500_000 if ended else 0,
         )
-        attributes = fields.pop("attributes", {"gen_ai.operation.name": "execute_tool", "gen_ai.tool.name": "drop_table"})
+        attributes = fields.pop(
+            "attributes", {"gen_ai.operation.name": "execute_tool", "gen_ai.tool.name": "drop_table"}
+        )
         for name, value in fields.items():
             setattr(span, name, value)
         for name, value in attributes.items():
@@ -85,7 +87,9 @@ class Requests:
             Stamp.KEY_ID: f"{environment}_1".encode(),
             Stamp.RECEIVED_AT: str(self.start_ns).encode(),
         }
-        return Record(Topic.SPANS, 0, offset, self.request(*spans, **kwargs), headers=headers, timestamp_ns=self.start_ns)
+        return Record(
+            Topic.SPANS, 0, offset, self.request(*spans, **kwargs), headers=headers, timestamp_ns=self.start_ns
+        )
 
 
 def _any_value(value: Any) -> AnyValue:

@@ -1,9 +1,9 @@
 """
 THE ROAD of a record from the log to the store; `Sink.step` is to be read from top to bottom.
 
-Every step can be repeated after a crash at any line: a batch is formed again with the same edges, its insert is dropped by
-its token, and rows that arrive twice under different tokens collapse in their tables. The store's work is done without
-decoding a request here; only when the engine refuses a batch are its records looked at, one by one.
+Every step can be repeated after a crash at any line: a batch is formed again with the same edges, its insert is
+dropped by its token, and rows that arrive twice under different tokens collapse in their tables. The store's work is
+done without decoding a request here; only when the engine refuses a batch are its records looked at, one by one.
 
 * SinkError
   + TooManyRejected     records go bad faster than a few broken senders explain: stop, and let somebody look
@@ -49,8 +49,8 @@ class Pace:
     """
     How much at once, and how often.
 
-    Merging many small parts costs the engine more than reading the bytes does: an insert is made at once after quiet, and
-    `pause_s` after the one before while records keep coming, unless a full batch is waiting already.
+    Merging many small parts costs the engine more than reading the bytes does: an insert is made at once after quiet,
+    and `pause_s` after the one before while records keep coming, unless a full batch is waiting already.
     """
 
     max_bytes: int = 32 << 20
@@ -93,7 +93,9 @@ class SinkMetrics:
         )
         self.insert_seconds = Histogram("forewarn_sink_insert_seconds", "Time of an insert", registry=registry)
         self.age_seconds = Histogram(
-            "forewarn_sink_age_seconds", "From durable in the log to stored, oldest record of a batch", registry=registry
+            "forewarn_sink_age_seconds",
+            "From durable in the log to stored, oldest record of a batch",
+            registry=registry,
         )
         self.stored = Counter("forewarn_sink_records", "Records stored", ["topic"], registry=registry)
         self.buried = Counter("forewarn_sink_rejected_records", "Records sent to the dead letters", registry=registry)
@@ -103,7 +105,7 @@ class SinkMetrics:
 class Sink:
     """One member of the group that moves records into the store; used by one thread."""
 
-    def __init__(  # noqa: PLR0913 - a road takes all that it touches as arguments
+    def __init__(
         self,
         log: Log,
         store: Store,
@@ -175,7 +177,9 @@ class Sink:
     def _insert(self, records: Sequence[Record]) -> list[Rejected]:
         """Store all that can be stored and return the rest."""
         events = records[0].topic == Topic.EVENTS
-        insert, fault_of = (self._store.insert_events, event_fault) if events else (self._store.insert_spans, request_fault)
+        insert, fault_of = (
+            (self._store.insert_events, event_fault) if events else (self._store.insert_spans, request_fault)
+        )
         began = time.monotonic()
         try:
             insert(records, token=token(records))
@@ -190,7 +194,7 @@ class Sink:
             bad = {each.record.offset for each in rejected}
             good = [record for record in records if record.offset not in bad]
             return rejected + (self._insert(good) if good else [])
-        # Each reads well by itself and yet the engine refuses them together: halve until the one that it refuses is alone.
+        # Each reads well and yet the engine refuses them: halve until the one that it refuses is alone.
         middle = len(records) // 2
         return self._insert(records[:middle]) + self._insert(records[middle:])
 
@@ -200,8 +204,9 @@ class Sink:
         bad, seen = sum(latest), len(latest)
         if rejected and bad > max(limit.least, limit.share * seen):
             msg = (
-                f"{bad} of the latest {seen} records cannot be stored, the last because: {rejected[-1].reason}. Nothing of "
-                f"the batch is committed; look at {_place(rejected[-1].record)}, mend the sender or the store, start again"
+                f"{bad} of the latest {seen} records cannot be stored, the last because: {rejected[-1].reason}. "
+                f"Nothing of the batch is committed; look at {_place(rejected[-1].record)}, mend the sender or the "
+                "store, start again"
             )
             raise TooManyRejected(msg)
         buried = [

@@ -1,8 +1,8 @@
 """
 The store on chDB: ClickHouse's engine inside this process.
 
-What the engine forbids: a second process on the same folder, a second folder in the same process, and a fork after it is
-open (the child hangs at its first query). Handles are cheap and each is used by one thread.
+What the engine forbids: a second process on the same folder, a second folder in the same process, and a fork after it
+is open (the child hangs at its first query). Handles are cheap and each is used by one thread.
 """
 
 from __future__ import annotations
@@ -74,10 +74,16 @@ class EmbeddedStore:
 
     def insert_spans(self, records: Sequence[Record], *, token: str) -> None:
         settings = f"format_schema={_quoted(f'{self._proto}:Request')}, input_format_protobuf_oneof_presence=1"
-        self._insert("landing", settings, "Protobuf", frames(records), token)
+        self._insert("landing", settings, "Protobuf", body=frames(records), token=token)
 
     def insert_events(self, records: Sequence[Record], *, token: str) -> None:
-        self._insert("arriving_events", "date_time_input_format='best_effort'", "JSONEachRow", event_lines(records), token)
+        self._insert(
+            "arriving_events",
+            "date_time_input_format='best_effort'",
+            "JSONEachRow",
+            body=event_lines(records),
+            token=token,
+        )
 
     def query(self, sql_or_name: str, parameters: Mapping[str, Any] | None = None) -> Rows:
         named = named_queries().get(sql_or_name)
@@ -103,7 +109,7 @@ class EmbeddedStore:
         self._root.close()
         self._schema.__exit__(None, None, None)
 
-    def _insert(self, table: str, settings: str, input_format: str, body: bytes, token: str) -> None:
+    def _insert(self, table: str, settings: str, input_format: str, *, body: bytes, token: str) -> None:
         # max_partitions_per_insert_block: one partition is one day, and a spool may hold a season of them
         sql = (
             f"INSERT INTO {table} SETTINGS {settings}, async_insert=0, max_partitions_per_insert_block=400, "

@@ -1,9 +1,9 @@
 """
 Decoding requests in Python: the second opinion on what the engine's own decoding makes of the same bytes.
 
-The road does not run through here. The tests compare both ways row by row, the benchmark compares their cost, and the sink
-asks `request_fault` only about records of a batch that the engine has refused. `attribute_value` reads back the texts
-that stand for values without a text of their own (`otlp:<kind>;base64,...`).
+The road does not run through here. The tests compare both ways row by row, the benchmark compares their cost, and the
+sink asks `request_fault` only about records of a batch that the engine has refused. `attribute_value` reads back the
+texts that stand for values without a text of their own (`otlp:<kind>;base64,...`).
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
 import orjson
-from google.protobuf.message import DecodeError
+from google.protobuf.message import DecodeError  # type: ignore[import-untyped] - it ships no types
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, ArrayValue, KeyValue, KeyValueList
-from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, ScopeSpans, Span
+from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, Span
 
 from forewarn import conventions as names
 from forewarn.conventions import Stamp
@@ -82,11 +82,7 @@ def span_rows(records: Iterable[Record]) -> Iterator[dict[str, Any]]:
             told = _resource_columns(resource_spans) | stamped
             for scope_spans in resource_spans.scope_spans:
                 scope = {"scope": scope_spans.scope.name, "scope_version": scope_spans.scope.version}
-                yield from (_span_columns(span) | told | scope for span in _spans(scope_spans))
-
-
-def _spans(scope_spans: ScopeSpans) -> Iterable[Span]:
-    return scope_spans.spans
+                yield from (_span_columns(span) | told | scope for span in scope_spans.spans)
 
 
 def _resource_columns(resource_spans: ResourceSpans) -> dict[str, Any]:
@@ -126,7 +122,7 @@ def _span_columns(span: Span) -> dict[str, Any]:
 
 
 def _sorted_attributes(attributes: Iterable[KeyValue]) -> tuple[dict[str, str], dict[str, int], dict[str, str]]:
-    """Those with a text column, those with a number column, and the rest: also one of another type than its column's."""
+    """Those with a text column, those with a number column, and the rest (also one of another type than its column)."""
     texts: dict[str, str] = {}
     numbers: dict[str, int] = {}
     rest: dict[str, str] = {}

@@ -1,9 +1,9 @@
 """
 Makes ClickHouse's input out of log records without decoding them.
 
-Each OTLP request becomes one length-prefixed protobuf message (`FORMAT Protobuf`) that begins with a field of ours: what the
-gateway knows for certain. It stands in front, and the view takes the first: whatever bytes follow, a sender can neither
-replace our stamp by one of its own nor make a field that swallows it.
+Each OTLP request becomes one length-prefixed protobuf message (`FORMAT Protobuf`) that begins with a field of ours:
+what the gateway knows for certain. It stands in front, and the view takes the first: whatever bytes follow, a sender
+can neither replace our stamp by one of its own nor make a field that swallows it.
 """
 
 from __future__ import annotations

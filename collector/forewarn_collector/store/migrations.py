@@ -1,8 +1,9 @@
 """
 Brings a store's schema up to date: numbered SQL files, each applied once, in order, and recorded in the store itself.
 
-A file that has been released is never edited; the next change is the next number. ClickHouse has no transactions for DDL:
-a crash in the middle of a file is healed because every statement is made repeatable (`IF NOT EXISTS`) before it runs.
+A file that has been released is never edited; the next change is the next number. ClickHouse has no transactions for
+DDL: a crash in the middle of a file is healed because every statement is made repeatable (`IF NOT EXISTS`) before it
+runs.
 """
 
 from __future__ import annotations

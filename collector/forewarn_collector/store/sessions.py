@@ -1,9 +1,9 @@
 """
 A stranger's way into the embedded store: one short-lived connection per query, read-only by the engine's own setting.
 
-A connection costs about a millisecond and takes its state with it (USE, settings), so nothing leaks from one caller to the
-next. `readonly=1` is set last: after it the engine itself refuses inserts, DDL, SET and the table functions that reach
-outside. What it lets through nevertheless is refused by `statements`.
+A connection costs about a millisecond and takes its state with it (USE, settings), so nothing leaks from one caller
+to the next. `readonly=1` is set last: after it the engine itself refuses inserts, DDL, SET and the table functions
+that reach outside. What it lets through nevertheless is refused by `statements`.
 """
 
 from __future__ import annotations
@@ -65,7 +65,9 @@ class Session:
             raise
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self._connection.close()
 
     def query(self, sql: str, output_format: str, parameters: Mapping[str, str]) -> bytes:

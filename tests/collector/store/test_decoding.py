@@ -25,7 +25,9 @@ from forewarn_collector.store.framing import frames
 
 _TIMES = ("ts", "received_at", "tool_started_at", "acknowledged_at")
 
-texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=12) | st.sampled_from(["", "otlp:array;base64,x", "ü\0'\\\n"])
+texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=12) | st.sampled_from(
+    ["", "otlp:array;base64,x", "ü\0'\\\n"]
+)
 int64s = st.integers(-(1 << 63), (1 << 63) - 1) | st.sampled_from([-(1 << 63), (1 << 63) - 1, 0])
 uint64s = st.integers(0, (1 << 64) - 1) | st.sampled_from([0, (1 << 63) - 1, 1 << 63, (1 << 64) - 1])
 leaves = st.one_of(
@@ -58,7 +60,9 @@ def attributes(known: list[str]) -> st.SearchStrategy[list[KeyValue]]:
 
 ids = st.binary(min_size=16, max_size=16) | st.binary(max_size=20)
 # One day, so that a generated batch is one part and not hundreds of partitions.
-starts = st.integers(1_790_000_000_000_000_000, 1_790_030_000_000_000_000) | st.sampled_from([0, (1 << 63) - 1, (1 << 64) - 1])
+starts = st.integers(1_790_000_000_000_000_000, 1_790_030_000_000_000_000) | st.sampled_from(
+    [0, (1 << 63) - 1, (1 << 64) - 1]
+)
 spans = st.builds(
     Span,
     trace_id=ids,
@@ -70,8 +74,12 @@ spans = st.builds(
     start_time_unix_nano=starts,
     end_time_unix_nano=uint64s,
     attributes=attributes(lifted),
-    events=st.lists(st.builds(Span.Event, time_unix_nano=uint64s, name=texts, attributes=attributes(["k"])), max_size=2),
-    links=st.lists(st.builds(Span.Link, trace_id=ids, span_id=ids, trace_state=texts, attributes=attributes(["k"])), max_size=2),
+    events=st.lists(
+        st.builds(Span.Event, time_unix_nano=uint64s, name=texts, attributes=attributes(["k"])), max_size=2
+    ),
+    links=st.lists(
+        st.builds(Span.Link, trace_id=ids, span_id=ids, trace_state=texts, attributes=attributes(["k"])), max_size=2
+    ),
     status=st.builds(Status, message=texts, code=st.integers(0, 2)),
 )
 
@@ -129,7 +137,9 @@ def _key(row: dict[str, Any]) -> str:
 
 @settings(max_examples=50, deadline=timedelta(seconds=5), suppress_health_check=list(HealthCheck))
 @given(st.lists(st.tuples(requests(), headers), min_size=1, max_size=4))
-def test_both_ways_give_the_same_rows(unfolded: Any, sent: list[tuple[ExportTraceServiceRequest, dict[str, bytes]]]) -> None:
+def test_both_ways_give_the_same_rows(
+    unfolded: Any, sent: list[tuple[ExportTraceServiceRequest, dict[str, bytes]]]
+) -> None:
     """
     Whatever a request holds, the engine's rows are the ones that Python makes of it.
     """
@@ -165,8 +175,12 @@ def test_nested_values_read_back_as_python_has_them() -> None:
     """
     Lists and mappings come back as such, to any depth.
     """
-    pair = KeyValue(key="deep", value=AnyValue(kvlist_value=KeyValueList(values=[KeyValue(key="n", value=AnyValue(int_value=1))])))
-    value = AnyValue(array_value=ArrayValue(values=[AnyValue(string_value="a"), AnyValue(kvlist_value=KeyValueList(values=[pair]))]))
+    pair = KeyValue(
+        key="deep", value=AnyValue(kvlist_value=KeyValueList(values=[KeyValue(key="n", value=AnyValue(int_value=1))]))
+    )
+    value = AnyValue(
+        array_value=ArrayValue(values=[AnyValue(string_value="a"), AnyValue(kvlist_value=KeyValueList(values=[pair]))])
+    )
 
     assert attribute_value(attribute_text(value)) == ["a", {"deep": {"n": 1}}]
 
