@@ -1,0 +1,111 @@
+"""
+Agents: who is calling. `with forewarn.agent("janitor"):` names the caller of everything within, across awaits.
+
+Agents nest: one entered inside another is its sub-agent, and its path says so (`janitor > cleaner`). The current agent
+follows `contextvars`: into tasks, `asyncio.to_thread` and frameworks that copy the context, not into bare threads.
+
+An agent remembers its latest reasoning in itself, not in the context: frameworks run the model and the tools in
+sibling tasks, and what was reasoned in one must be seen from the other.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from contextvars import ContextVar, Token
+from types import TracebackType
+from typing import Final, Self
+
+from forewarn.configuration import current
+from forewarn.conventions import (
+    AGENT_NAME,
+    AGENT_PATH,
+    AGENT_PATH_SEPARATOR,
+    OPERATION_INVOKE_AGENT,
+    OPERATION_NAME,
+    TASK,
+)
+from forewarn.encoding import json_text
+from forewarn.names import clean_name, cut_text
+from forewarn.outcomes import outcome_of
+from forewarn.recording.interface import FrameKind
+from forewarn.recording.records import Closing, Reasoning, opening, template
+from forewarn.recording.wire import attribute
+from forewarn.redaction import redact_text
+
+_LONGEST_TASK: Final = 4096
+
+
+class Caller:
+    """An agent as the records of its calls name it, encoded once. Without a name: nobody in particular."""
+
+    __slots__ = ("attributes", "digest_prefix", "encoded", "name", "path", "reasoning")
+
+    def __init__(self, name: str, above: Caller | None = None) -> None:
+        self.name = name
+        self.path: str = AGENT_PATH_SEPARATOR.join([above.path, name] if above and above.path else [name])
+        self.attributes = {AGENT_NAME: name, AGENT_PATH: self.path} if name else {}
+        self.encoded = b"".join(attribute(key, value) for key, value in self.attributes.items())
+        self.digest_prefix = b'{"agent_path":%b,"arguments":' % json_text(self.path)
+        self.reasoning: Reasoning | None = None
+
+
+NOBODY: Final = Caller("")
+_caller: ContextVar[Caller] = ContextVar("forewarn_caller", default=NOBODY)
+current_caller = _caller.get
+
+
+class Agent:
+    """One run of one agent; made by `forewarn.agent`, used once."""
+
+    def __init__(self, name: str, task: str | None = None) -> None:
+        self._name = clean_name(name)
+        self._task = task
+
+    def __enter__(self) -> Self:
+        self._runtime = runtime = current()
+        caller = Caller(self._name, _caller.get())
+        task, redacted = redact_text(cut_text(self._task or "", _LONGEST_TASK))
+        attributes: dict[str, str | int] = {
+            OPERATION_NAME: OPERATION_INVOKE_AGENT,
+            **caller.attributes,
+            **({TASK: task} if task else {}),
+        }
+        name = f"{OPERATION_INVOKE_AGENT} {self._name}"
+        started_ns = runtime.clock_ns()
+        self._span = runtime.spans.open(name, attributes, started_ns)
+        self._redacted = redacted
+        self._opening = opening(self._span.ids, template(name, attributes), started_ns)
+        runtime.keep(FrameKind.START, self._opening.start_record(runtime.next_sequence(), redacted=redacted))
+        self._token: Token[Caller] = _caller.set(caller)
+        self._span.__enter__()
+        return self
+
+    def __exit__(
+        self, _kind: type[BaseException] | None, error: BaseException | None, _traceback: TracebackType | None
+    ) -> None:
+        self._span.__exit__()
+        # Left in another context than it was entered in, as async generators are: that context is gone anyway.
+        with suppress(ValueError):
+            _caller.reset(self._token)
+        runtime = self._runtime
+        closing = Closing(outcome_of(error), error=error, redacted=self._redacted)
+        ended_ns = runtime.clock_ns()
+        self._span.end(ended_ns, closing.attributes(), error=closing.message)
+        runtime.keep(FrameKind.OTHER, self._opening.end_record(runtime.next_sequence(), ended_ns, closing.fields))
+
+    async def __aenter__(self) -> Self:
+        return self.__enter__()
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.__exit__(kind, error, traceback)
+
+
+def agent(name: str, task: str | None = None) -> Agent:
+    """
+    Name the agent that makes the calls within this `with` (or `async with`) block.
+
+    Inside another agent it is that one's sub-agent. `task` is what it was told to do; it goes on record, redacted.
+    """
+    return Agent(name, task)

@@ -1,0 +1,226 @@
+"""
+THE ROAD of a call: open -> on record -> decided -> run -> close.
+
+`travel` is the road, once for all kinds of tools: a generator that does no waiting and no running itself, but yields
+what is to be done next and is resumed with what came of it. The four drivers in `drivers` do it, each in the manner of
+its kind of tool (plain, coroutine, generator, async generator).
+
+* The record is durable before the tool runs: spooled, or acknowledged by the gateway together with a decision.
+* What is recorded is what runs: the values come from the one binding that the tool is called with.
+* Every way out leaves an end record, and trouble with that record is never the tool's trouble.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Generator
+from dataclasses import dataclass, field
+from types import AsyncGeneratorType, CoroutineType, GeneratorType
+from typing import Any, Final, TypeAlias
+
+from forewarn.agents import Caller, current_caller
+from forewarn.conventions import (
+    CALL_DIGEST,
+    REASONING,
+    REASONING_SPAN_ID,
+    TOOL_CALL_ARGUMENTS,
+    Decision,
+    Effect,
+    Outcome,
+)
+from forewarn.declarations import Declaration
+from forewarn.encoding import EncodedArguments, encode_arguments, encode_result
+from forewarn.errors import NotRecorded, Refusal, Refused
+from forewarn.outcomes import outcome_of
+from forewarn.reasoning import latest_reasoning
+from forewarn.recording.interface import Acknowledgement, FrameKind, Unacknowledged
+from forewarn.recording.records import Closing, call_attributes, opening, run_attributes
+from forewarn.runtime import Runtime
+
+_log = logging.getLogger("forewarn")
+
+
+@dataclass(frozen=True, slots=True)
+class Acknowledge:
+    """A step: have this request acknowledged, and come back with the answer."""
+
+    request: bytes
+
+
+@dataclass(slots=True)
+class Streamed:
+    """What a generator has yielded so far: how many items, and the first few."""
+
+    items: int = 0
+    first: list[Any] = field(default_factory=list)
+
+    def add(self, item: object) -> None:
+        self.items += 1
+        if self.items <= _ITEMS_KEPT:
+            self.first.append(item)
+
+
+Step: TypeAlias = "Acknowledge | Call"
+"""A call itself is the step `run it now`."""
+Road: TypeAlias = Generator[Step, Any, None]
+_ITEMS_KEPT: Final = 5
+
+
+def travel(tool: Declaration, values: dict[str, object], runtime: Runtime) -> Road:
+    """
+    Take one call from its bound arguments to its end record.
+
+    Raises Refusal if the tool must not run. The tool's own error is thrown in, recorded, and left to the driver.
+    """
+    call = Call(tool, values, runtime)
+    try:
+        if call.must_be_acknowledged():
+            call.clear((yield Acknowledge(call.request())))
+        else:
+            call.spool_start()
+        call.started_ns = runtime.clock_ns()
+        result = yield call
+    except BaseException as error:
+        call.close(call.outcome_of(error), error=error)
+        if error is call.refusal:
+            raise
+        return
+    call.close(_outcome_of_result(result), result=result)
+
+
+class Call:
+    """One call while it is under way."""
+
+    __slots__ = (
+        "_arguments",
+        "_decided",
+        "_is_on_record",
+        "_opening",
+        "_runtime",
+        "_start",
+        "_tool",
+        "refusal",
+        "span",
+        "started_ns",
+        "streamed",
+    )
+
+    def __init__(self, tool: Declaration, values: dict[str, object], runtime: Runtime) -> None:
+        opened_ns = runtime.clock_ns()
+        caller = current_caller()
+        reasoning = latest_reasoning()
+        self._arguments = arguments = encode_arguments(values, ordinary_names=tool.ordinary_names)
+        digest = _digest(tool, arguments, caller, runtime)
+        attributes = {
+            **tool.attributes,
+            **caller.attributes,
+            TOOL_CALL_ARGUMENTS: arguments.record.text,
+            CALL_DIGEST: digest,
+        }
+        if reasoning is not None:
+            attributes[REASONING] = reasoning.text
+            attributes[REASONING_SPAN_ID] = reasoning.span_id
+        self.span = runtime.spans.open(tool.span_name, attributes, opened_ns)
+        self._opening = opening(
+            self.span.ids,
+            tool.template,
+            opened_ns,
+            caller.encoded,
+            call_attributes(arguments.record.text, digest),
+            b"" if reasoning is None else reasoning.encoded,
+        )
+        self._runtime = runtime
+        self._tool = tool
+        self._start = b""
+        self._is_on_record = False
+        self._decided: tuple[int, str] | None = None
+        self.started_ns: int | None = None
+        self.refusal: Refusal | None = None
+        self.streamed: Streamed | None = None
+
+    def must_be_acknowledged(self) -> bool:
+        """Whether this call's effect is such that it does not start before somebody else has its record."""
+        effect = self._tool.effect
+        if effect is Effect.READ:
+            return False
+        return effect is not Effect.WRITE or self._runtime.policy.acknowledge_writes
+
+    def request(self) -> bytes:
+        return self._runtime.request(self._start_record())
+
+    def spool_start(self) -> None:
+        self._is_on_record = True
+        self._runtime.keep(FrameKind.START, self._start_record())
+
+    def clear(self, answer: Acknowledgement | Unacknowledged) -> None:
+        """Return if the call may run by this answer; raise Refusal if not."""
+        if isinstance(answer, Acknowledgement):
+            self._is_on_record = True
+            self._decided = (self._runtime.clock_ns(), answer.decision)
+            if answer.decision != Decision.ALLOW:
+                self.refusal = Refused(
+                    tool=self._tool.name, decision=answer.decision, rule=answer.rule, reason=answer.reason
+                )
+                raise self.refusal
+        elif self._runtime.policy.strict:
+            self.refusal = NotRecorded(tool=self._tool.name, reason=answer.reason, remedy=answer.remedy)
+            raise self.refusal
+        else:
+            _log.warning(
+                "Forewarn: %s (%s) runs though its record is not acknowledged: %s. In production it would be refused.",
+                self._tool.name,
+                self._tool.effect,
+                answer.reason,
+            )
+            self.spool_start()
+
+    def outcome_of(self, error: BaseException) -> Outcome:
+        return Outcome.REFUSED if error is self.refusal else outcome_of(error)
+
+    def close(self, outcome: Outcome, *, result: object = None, error: BaseException | None = None) -> None:
+        """Write the end record. Whatever goes wrong in here, the call has ended as it has."""
+        try:
+            self._close(outcome, result, error)
+        # The call is over: trouble with its record is ours, and must not look like the tool's.
+        except Exception:  # noqa: BLE001
+            _log.exception("Forewarn could not write the end record of %s.", self._tool.name)
+
+    def _close(self, outcome: Outcome, result: object, error: BaseException | None) -> None:
+        if not self._is_on_record:
+            self.spool_start()
+        if self.streamed is not None:
+            result = {"items": self.streamed.items, "first": self.streamed.first}
+        encoded = None if error is not None and self.streamed is None else encode_result(result)
+        record = self._arguments.record
+        closing = Closing(outcome, error=error, result=encoded, redacted=record.redacted, cut=record.cut)
+        runtime = self._runtime
+        ended_ns = runtime.clock_ns()
+        self.span.end(ended_ns, closing.attributes(), error=closing.message)
+        fields = closing.fields + run_attributes(self.started_ns, *(self._decided or (None, None)))
+        runtime.keep(FrameKind.OTHER, self._opening.end_record(runtime.next_sequence(), ended_ns, fields))
+
+    def _start_record(self) -> bytes:
+        """The same record each time: it may be sent to be acknowledged and, when that fails, be spooled as well."""
+        if not self._start:
+            record = self._arguments.record
+            sequence = self._runtime.next_sequence()
+            self._start = self._opening.start_record(sequence, redacted=record.redacted, cut=record.cut)
+        return self._start
+
+
+def _digest(tool: Declaration, arguments: EncodedArguments, caller: Caller, runtime: Runtime) -> str:
+    """SHA-256 over the RFC 8785 form of {agent_path, arguments, environment, tool}, put together from its parts."""
+    form = b'%b%b,"environment":%b,"tool":%b}' % (
+        caller.digest_prefix,
+        arguments.canonical,
+        runtime.environment_json,
+        tool.name_json,
+    )
+    return hashlib.sha256(form).hexdigest()
+
+
+def _outcome_of_result(result: object) -> Outcome:
+    """A tool that hands back something yet to be run has not done its work where we can see it."""
+    is_yet_to_run = isinstance(result, (CoroutineType, GeneratorType, AsyncGeneratorType))
+    return Outcome.NOT_OBSERVED if is_yet_to_run else Outcome.OK

@@ -1,0 +1,82 @@
+"""Declarations: what is known of a tool before it is ever called, encoded once."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+from forewarn.binding import Binder, compile_binder, receiver_of
+from forewarn.conventions import (
+    EFFECT,
+    EFFECT_SOURCE,
+    OPERATION_EXECUTE_TOOL,
+    OPERATION_NAME,
+    TOOL_NAME,
+    TOOL_TYPE,
+    Effect,
+    EffectSource,
+)
+from forewarn.encoding import json_text
+from forewarn.errors import ConfigurationError
+from forewarn.names import clean_name
+from forewarn.recording.records import template
+from forewarn.redaction import is_secret_name
+
+
+class Declaration:
+    """One tool: its function, its declared effect, and everything of its records that no call changes."""
+
+    __slots__ = (
+        "attributes",
+        "bind",
+        "effect",
+        "function",
+        "name",
+        "name_json",
+        "ordinary_names",
+        "span_name",
+        "template",
+    )
+
+    def __init__(
+        self, function: Callable[..., Any], effect: str | None, name: str | None, *, is_classmethod: bool = False
+    ) -> None:
+        self.function = function
+        self.name = clean_name(name or getattr(function, "__name__", "") or type(function).__name__)
+        self.effect, source = _effect(effect, self.name)
+        self.attributes: dict[str, str | int] = {
+            OPERATION_NAME: OPERATION_EXECUTE_TOOL,
+            TOOL_NAME: self.name,
+            TOOL_TYPE: "function",
+            EFFECT: self.effect.value,
+            EFFECT_SOURCE: source.value,
+        }
+        self.span_name = f"{OPERATION_EXECUTE_TOOL} {self.name}"
+        self.template = template(self.span_name, self.attributes)
+        self.name_json = json_text(self.name)
+        signature = _signature(function, self.name)
+        receiver = next(iter(signature.parameters), None) if is_classmethod else receiver_of(function, signature)
+        self.bind: Binder = compile_binder(function, signature, receiver)
+        self.ordinary_names = all(p.isascii() and not is_secret_name(p) for p in signature.parameters if p != receiver)
+
+
+def _effect(declared: str | None, tool: str) -> tuple[Effect, EffectSource]:
+    if declared is None:
+        return Effect.UNKNOWN, EffectSource.UNDECLARED
+    try:
+        return Effect(declared), EffectSource.DECLARED
+    except ValueError:
+        known = ", ".join(Effect)
+        raise ConfigurationError(
+            f"The tool {tool} declares the effect {declared!r}; it must be one of {known}."
+        ) from None
+
+
+def _signature(function: Callable[..., Any], tool: str) -> inspect.Signature:
+    try:
+        return inspect.signature(function)
+    except (TypeError, ValueError) as error:
+        raise ConfigurationError(
+            f"forewarn.tool cannot tell the parameters of {tool}: {error}. Wrap it in a function that names them."
+        ) from error

@@ -1,0 +1,123 @@
+"""
+Python values as JSON: never fails, never two different values alike, never more than the caps.
+
+What JSON has is itself; everything else is an object with one key that begins with `$` and says what it was:
+`{"$bytes": "aGk="}`, `{"$float": "nan"}`, `{"$set": [...]}`, `{"$cycle": 1}`. A key of the user's own that begins with
+`$` gets a second one, so that nobody can write a tag by hand. Such a tree is called *plain* here.
+
+Arguments are encoded twice over: whole, as RFC 8785 has it, for the digest; and for the record, where what is too large
+is cut and what is secret is replaced. For the ordinary call (a few scalars) both are one and the same bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final, NamedTuple
+
+import msgspec
+import rfc8785
+
+from forewarn.redaction import is_suspect
+from forewarn.values import LARGEST_SAFE_INT, RECORD, UNCUT, Limits, Plain, Walk
+
+_JUST_JSON: Final = frozenset({str, bool, type(None)})
+_encode: Final = msgspec.json.Encoder().encode
+_encode_sorted: Final = msgspec.json.Encoder(order="deterministic").encode
+
+
+class Encoded(NamedTuple):
+    """A value for the record: JSON text, and how many values in it were redacted and cut."""
+
+    text: str
+    redacted: int = 0
+    cut: int = 0
+
+
+class EncodedArguments(NamedTuple):
+    """The arguments of one call: for the record, and whole in the canonical form that the digest is taken of."""
+
+    record: Encoded
+    canonical: bytes
+
+
+def encode_arguments(
+    values: Mapping[str, object], *, ordinary_names: bool, limits: Limits = RECORD
+) -> EncodedArguments:
+    """
+    Encode the bound arguments now; what becomes of the values later changes nothing here.
+
+    `ordinary_names`: the parameters' names are ASCII and none of them is a secret's (known when the tool is declared).
+    """
+    if ordinary_names and _is_flat(values):
+        try:
+            text = _encode(values).decode()
+            canonical = _encode_sorted(values)
+        except UnicodeEncodeError:
+            return _encode_walking(values, limits)
+        if len(text) <= limits.total and not is_suspect(text):
+            return EncodedArguments(Encoded(text), canonical)
+        return EncodedArguments(_for_record(dict(values), limits, is_plain=True), canonical)
+    return _encode_walking(values, limits)
+
+
+def encode_result(value: object, limits: Limits = RECORD) -> Encoded:
+    """Encode what a tool returned, looking at a large value only as far as the record goes."""
+    if type(value) in _JUST_JSON or type(value) is int:
+        walk = Walk(limits, redact=True)
+        text = _encode(walk.value(value)).decode()
+        return Encoded(text, walk.redactor.count, walk.cut)
+    return _for_record(value, limits, is_plain=False)
+
+
+def json_text(text: str) -> bytes:
+    """One text as JSON, in the one form that RFC 8785 allows; a lone surrogate becomes a question mark."""
+    return _encode(text.encode("utf-8", "replace").decode())
+
+
+def _is_flat(values: Mapping[str, object]) -> bool:
+    """Whether these are texts, truth values, nulls and safe integers: of these msgspec and RFC 8785 agree."""
+    for value in values.values():
+        kind = type(value)
+        if kind in _JUST_JSON:
+            continue
+        if kind is int and -LARGEST_SAFE_INT <= value <= LARGEST_SAFE_INT:  # type: ignore[operator]
+            continue
+        return False
+    return True
+
+
+def _encode_walking(values: Mapping[str, object], limits: Limits) -> EncodedArguments:
+    try:
+        walk, plain, canonical = _whole(values)
+    except RecursionError:
+        # The caller's own stack leaves no room to look inside.
+        walk, plain, canonical = _whole({name: _Unseen(value) for name, value in values.items()})
+    if not walk.has_secret_names:
+        text = _encode(plain).decode()
+        if len(text) <= limits.total and not is_suspect(text):
+            return EncodedArguments(Encoded(text, cut=walk.cut), canonical)
+    return EncodedArguments(_for_record(plain, limits, is_plain=True), canonical)
+
+
+def _whole(values: Mapping[str, object]) -> tuple[Walk, Plain, bytes]:
+    walk = Walk(UNCUT)
+    plain = walk.fields(values.items(), size=len(values))
+    # msgspec writes floats otherwise than RFC 8785, and sorts names by code point instead of UTF-16 unit.
+    canonical = rfc8785.dumps(plain) if walk.needs_rfc8785 else _encode_sorted(plain)
+    return walk, plain, canonical
+
+
+def _for_record(value: object, limits: Limits, *, is_plain: bool) -> Encoded:
+    walk = Walk(limits, redact=True, is_plain=is_plain)
+    text = _encode(walk.value(value)).decode()
+    return Encoded(text, walk.redactor.count, walk.cut)
+
+
+class _Unseen:
+    """Stands for a value that could not be looked at: its type and its identity."""
+
+    def __init__(self, value: object) -> None:
+        self._text = f"{type(value).__name__} at {hex(id(value))}"
+
+    def __repr__(self) -> str:
+        return self._text

@@ -1,0 +1,88 @@
+"""
+Reasoning: why an agent does what it is about to do, on record before it does it.
+
+`forewarn.reason(text)` records a step at once; it ends when it begins. Used as a context manager it covers a thinking
+step: what happens within nests under it, and a later record with the step's real end replaces the first one.
+"""
+
+from __future__ import annotations
+
+from contextvars import ContextVar
+from types import TracebackType
+from typing import Final, Self
+
+from forewarn.agents import NOBODY, current_caller
+from forewarn.configuration import current
+from forewarn.conventions import OPERATION_NAME, OPERATION_REASON, REASONING
+from forewarn.names import cut_text
+from forewarn.recording.interface import FrameKind
+from forewarn.recording.records import Closing, Reasoning, opening, template
+from forewarn.recording.wire import attribute
+from forewarn.redaction import redact_text
+
+LONGEST_TEXT: Final = 8_192
+_MARGIN: Final = 256
+"""Cut this far behind the limit before redaction, so that a credential across the limit is seen whole."""
+_TEMPLATE: Final = template(OPERATION_REASON, {OPERATION_NAME: OPERATION_REASON})
+
+_unattended: ContextVar[Reasoning | None] = ContextVar("forewarn_reasoning", default=None)
+"""The latest reasoning outside of any agent: there it can only follow the context."""
+
+
+def latest_reasoning() -> Reasoning | None:
+    """The reasoning that led to the call being made now."""
+    caller = current_caller()
+    return _unattended.get() if caller is NOBODY else caller.reasoning
+
+
+class Step:
+    """A recorded reasoning step; made by `forewarn.reason`."""
+
+    def __init__(self, text: str) -> None:
+        self._runtime = runtime = current()
+        caller = current_caller()
+        text, self._redacted = redact_text(str(text)[: LONGEST_TEXT + _MARGIN])
+        text = cut_text(text, LONGEST_TEXT)
+        started_ns = runtime.clock_ns()
+        attributes = {OPERATION_NAME: OPERATION_REASON, REASONING: text, **caller.attributes}
+        self._span = runtime.spans.open(OPERATION_REASON, attributes, started_ns)
+        self._opening = opening(self._span.ids, _TEMPLATE, started_ns, caller.encoded, attribute(REASONING, text))
+        self._record(Closing(None, redacted=self._redacted), started_ns)
+        reasoning = Reasoning.of(text, self._span.ids)
+        if caller is NOBODY:
+            _unattended.set(reasoning)
+        else:
+            caller.reasoning = reasoning
+
+    def __enter__(self) -> Self:
+        self._span.__enter__()
+        return self
+
+    def __exit__(
+        self, _kind: type[BaseException] | None, error: BaseException | None, _traceback: TracebackType | None
+    ) -> None:
+        self._span.__exit__()
+        self._record(Closing(None, error=error, redacted=self._redacted), self._runtime.clock_ns())
+
+    async def __aenter__(self) -> Self:
+        return self.__enter__()
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.__exit__(kind, error, traceback)
+
+    def _record(self, closing: Closing, ended_ns: int) -> None:
+        # The application's span ends with the first record: nobody can tell whether a `with` follows.
+        self._span.end(ended_ns, closing.attributes())
+        record = self._opening.end_record(self._runtime.next_sequence(), ended_ns, closing.fields)
+        self._runtime.keep(FrameKind.OTHER, record)
+
+
+def reason(text: str) -> Step:
+    """
+    Put a reasoning step of the current agent on record, redacted; the tool calls that follow refer to it.
+
+    Works as a statement, and as `with forewarn.reason(...)` around the step that it describes.
+    """
+    return Step(text)

@@ -1,0 +1,116 @@
+"""
+Redaction, first level: values under a telling name, and texts that look like a credential, never leave the process.
+
+Two questions, in this order: may this be dirty at all (`is_suspect`), and, only then, what exactly (`Redactor`)? The
+first is asked of every record, so it is made of searches for one character, which cost nothing, and behind each of
+them a few searches for a marker. Gate and markers stand beside the pattern they open, so neither can be forgotten.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+from typing import Final, NamedTuple
+
+MARK: Final = "[redacted]"
+LONGEST_NAME: Final = 200
+
+_NAMES: Final = re.compile(
+    r"""(?<![a-z])(
+          pass(word|wd|phrase|code) | pwd | secrets? | credentials? | creds | auth(orization|entication)?
+        | (access|refresh|auth|id|session|api|bearer|csrf|xsrf)_?tokens?
+        | (?<!max_)token(?!s|_(count|limit|usage|budget))
+        | (api|access|private|secret|signing|encryption|ssh|service_account)_?keys?
+        | (set_)?cookies? | session(_?id)? | jwt | otp | cvv | ssn | (credit_?)?card_?number | connection_?string | dsn
+    )(?![a-z])""",
+    re.VERBOSE,
+)
+_HUMP: Final = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
+
+
+class _Pattern(NamedTuple):
+    """What a credential looks like. A text without `gate`, or without any of `markers`, does not hold one."""
+
+    gate: str
+    markers: tuple[str, ...]
+    expression: str
+
+
+_NAMED_VALUE: Final = (
+    r"(?i)(?P<keep>(?:pass(?:word|wd)|pwd|secret|token|api[_-]?key|access[_-]?key|private[_-]?key)"
+    r"\\?[\"']?\s*[=:]\s*\\?[\"']?)(?!\[redacted\])[^\s\"',;&)}\]\\]{3,}"
+)
+_NAME_MARKERS: Final = ("assw", "ASSW", "pwd", "PWD", "ecret", "ECRET", "oken", "OKEN", "key", "Key", "KEY")
+_PATTERNS: Final = (
+    _Pattern("A", ("AKIA", "ASIA"), r"\b(?:AKIA|ASIA)[0-9A-Z]{16}\b"),
+    _Pattern("A", ("AIza",), r"\bAIza[0-9A-Za-z_-]{30,}"),
+    _Pattern("_", ("ghp_", "gho_", "ghu_", "ghs_", "ghr_"), r"\bgh[pousr]_[A-Za-z0-9]{20,}"),
+    _Pattern("_", ("github_pat_",), r"\bgithub_pat_[A-Za-z0-9_]{20,}"),
+    _Pattern("_", ("k_live_",), r"\b[sr]k_live_[A-Za-z0-9_-]{16,}"),
+    _Pattern("_", ("fwk_",), r"\bfwk_[a-z0-9._-]+_[A-Za-z0-9_-]{6,}"),
+    _Pattern("-", ("sk-",), r"\bsk-[A-Za-z0-9_-]{16,}"),
+    _Pattern("-", ("glpat-",), r"\bglpat-[A-Za-z0-9_-]{16,}"),
+    _Pattern("-", ("xox",), r"\bxox[abeoprs]-[A-Za-z0-9-]{10,}"),
+    # A key that was cut has no END line.
+    _Pattern("-", ("KEY-----",), r"(?s)-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)"),
+    _Pattern("J", ("eyJ",), r"\beyJ[A-Za-z0-9_-]{8,}(?:\.[A-Za-z0-9_-]*){1,4}"),
+    _Pattern(".", ("ya29.",), r"\bya29\.[0-9A-Za-z_-]{20,}"),
+    _Pattern("/", ("hooks.slack.com",), r"hooks\.slack\.com/(?:services|workflows|triggers)/[A-Za-z0-9/_-]{10,}"),
+    _Pattern("@", ("://",), r"(?P<keep>[a-zA-Z][a-zA-Z0-9+.-]{0,40}://[^\s:/@\"']{0,256}:)[^\s/\"']{1,1024}(?=@)"),
+    _Pattern(" ", ("earer ", "EARER "), r"(?i)(?P<keep>\bbearer )[A-Za-z0-9._~+/=-]{8,}"),
+    _Pattern(" ", ("asic ", "ASIC "), r"(?P<keep>\b(?:Basic|basic|BASIC) )(?=\S*[A-Z0-9=])[A-Za-z0-9+/=]{12,}"),
+    # In encoded text a name is followed by `=`, by `: ` or by an escaped quote; `":` is the encoding's own.
+    _Pattern("=", _NAME_MARKERS, _NAMED_VALUE),
+    _Pattern(": ", _NAME_MARKERS, _NAMED_VALUE),
+    _Pattern("\\", _NAME_MARKERS, _NAMED_VALUE),
+)
+_COMPILED: Final = tuple((markers, re.compile(expression)) for _, markers, expression in _PATTERNS)
+_GATES: Final = tuple(
+    (gate, tuple(marker for pattern in _PATTERNS if pattern.gate == gate for marker in pattern.markers))
+    for gate in dict.fromkeys(pattern.gate for pattern in _PATTERNS)
+)
+
+
+def is_suspect(text: str) -> bool:
+    """Whether this text may hold a credential by its look; False is certain, True is only a reason to look."""
+    for gate, markers in _GATES:
+        if gate in text:
+            for marker in markers:
+                if marker in text:
+                    return True
+    return False
+
+
+@lru_cache(maxsize=4096)
+def is_secret_name(name: str) -> bool:
+    """Whether a value under this name is a secret whatever it looks like: `api_key`, `dbPassword`; not `author`."""
+    return len(name) <= LONGEST_NAME and _NAMES.search(_HUMP.sub("_", name).lower().replace("-", "_")) is not None
+
+
+class Redactor:
+    """Replaces what must not leave the process, and counts."""
+
+    __slots__ = ("count",)
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def text(self, text: str) -> str:
+        """The text with each credential in it replaced by the mark; what introduces it (`Bearer `, `user:`) is kept."""
+        for markers, expression in _COMPILED:
+            if any(map(text.__contains__, markers)):
+                text, found = expression.subn(_marked, text)
+                self.count += found
+        return text
+
+
+def redact_text(text: str) -> tuple[str, int]:
+    """The text without credentials, and how many there were."""
+    if not is_suspect(text):
+        return text, 0
+    redactor = Redactor()
+    return redactor.text(text), redactor.count
+
+
+def _marked(match: re.Match[str]) -> str:
+    return (match.groupdict().get("keep") or "") + MARK

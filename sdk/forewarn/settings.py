@@ -1,0 +1,130 @@
+"""
+Every setting of the SDK, once: argument of `configure` > environment variable > key of that name in `forewarn.toml`.
+
+The environment a process works for is read off its ingest key (`fwk_production_...`), because the gateway will trust
+nothing else; a claim made beside it can only make the SDK stricter.
+"""
+
+from __future__ import annotations
+
+import sys
+import tomllib
+from pathlib import Path
+from typing import Any, Literal, TypedDict
+
+import platformdirs
+from opentelemetry.trace import TracerProvider
+from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+
+from forewarn.conventions import KEY_PREFIX, environment_name, is_production
+from forewarn.errors import ConfigurationError
+
+SETTINGS_FILE = "forewarn.toml"
+
+
+class Options(TypedDict, total=False):
+    """The keyword arguments of `forewarn.configure`; each is described on the field of `Settings` it sets."""
+
+    endpoint: str | None
+    key: str | None
+    environment: str | None
+    spool: str | Path | None
+    ack_timeout: float | None
+    unreachable: Literal["run", "refuse"] | None
+    acknowledge_writes: bool | None
+    tracer_provider: TracerProvider | None
+
+
+class Settings(BaseSettings):
+    """What one process is told, checked and frozen."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="FOREWARN_",
+        env_ignore_empty=True,
+        toml_file=SETTINGS_FILE,
+        extra="ignore",
+        frozen=True,
+        validate_default=False,
+        populate_by_name=True,
+        hide_input_in_errors=True,
+    )
+
+    service: str = Field(
+        default=f"unknown_service:{Path(sys.executable).name or 'python'}",
+        validation_alias=AliasChoices("FOREWARN_SERVICE", "OTEL_SERVICE_NAME", "service"),
+    )
+    """FOREWARN_SERVICE, else OTEL_SERVICE_NAME: the name of this program in records and pages."""
+    endpoint: str | None = None
+    """FOREWARN_ENDPOINT: the gateway's address, `http://127.0.0.1:4318`. Without one, records wait in the spool."""
+    key: SecretStr | None = None
+    """FOREWARN_KEY: the ingest key. It decides the environment."""
+    environment: str | None = None
+    """FOREWARN_ENVIRONMENT: what this process says of itself; kept beside what the key says."""
+    spool: Path = Field(default_factory=lambda: Path(platformdirs.user_data_dir("forewarn", appauthor=False)) / "spool")
+    """FOREWARN_SPOOL: the folder of records that are not delivered yet. A local disk, not a network file system."""
+    spool_max_bytes: int = Field(default=512 << 20, ge=1 << 20)
+    """FOREWARN_SPOOL_MAX_BYTES: what one environment's spool may hold; beyond it records are dropped and counted."""
+    ack_timeout: float = Field(default=5.0, gt=0, le=600)
+    """FOREWARN_ACK_TIMEOUT: seconds a destructive or unknown call waits, in all, to be acknowledged as recorded."""
+    unreachable: Literal["run", "refuse"] = "run"
+    """FOREWARN_UNREACHABLE: outside production, what becomes of such a call when nobody acknowledges it."""
+    acknowledge_writes: bool = False
+    """FOREWARN_ACKNOWLEDGE_WRITES: treat `write` calls like destructive ones: acknowledged first, or not run."""
+    exit_timeout: float = Field(default=2.0, ge=0, le=600)
+    """FOREWARN_EXIT_TIMEOUT: seconds the end of the process may wait for records to be sent; the rest stays spooled."""
+
+    @field_validator("endpoint")
+    @classmethod
+    def _is_http(cls, value: str | None) -> str | None:
+        if value is not None and not value.startswith(("http://", "https://")):
+            raise ValueError("must begin with http:// or https://, as in http://127.0.0.1:4318")
+        return value.rstrip("/") if value else None
+
+    @classmethod
+    def settings_customise_sources(  # noqa: PLR0917  the signature is pydantic-settings' own
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
+
+    @property
+    def key_environment(self) -> str | None:
+        """The environment the key's text begins with; None without a key, or with one of another form."""
+        return environment_of_key(self.key.get_secret_value()) if self.key else None
+
+    @property
+    def effective_environment(self) -> str:
+        """The environment of the key, else the claimed one, else ''."""
+        return self.key_environment or environment_name(self.environment)
+
+    @property
+    def strict(self) -> bool:
+        """Whether a call that must be acknowledged is refused when it is not: the stricter of key and claim."""
+        claimed_production = self.environment is not None and is_production(self.environment)
+        return claimed_production or is_production(self.effective_environment)
+
+
+def environment_of_key(text: str) -> str | None:
+    """`production` of `fwk_production_<id>_<secret>`; None for a text of any other form."""
+    prefix, *parts = text.split("_")
+    return environment_name(parts[0]) or None if prefix == KEY_PREFIX and len(parts) == 3 else None
+
+
+def load_settings(service: str | None = None, **given: Any) -> Settings:
+    """Read every source; a wrong value raises ConfigurationError that names it, never its content."""
+    given = {name: value for name, value in {"service": service, **given}.items() if value is not None}
+    try:
+        return Settings(**given)
+    except ValidationError as error:
+        faults = "; ".join(f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors())
+        raise ConfigurationError(
+            f"Wrong setting: {faults}. "
+            f"Look at the arguments of forewarn.configure(), the FOREWARN_* variables and {SETTINGS_FILE}."
+        ) from None
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigurationError(f"{Path(SETTINGS_FILE).absolute()} is not valid TOML: {error}") from None
