@@ -7,11 +7,14 @@ forever; so the whole attempt has a deadline too.
 
 from __future__ import annotations
 
+import asyncio
+import ssl
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC
 from email.utils import parsedate_to_datetime
+from functools import cache
 from typing import Final
 
 import httpx
@@ -43,32 +46,55 @@ class Timeouts:
     attempt_s: float = ATTEMPT_TIMEOUT_S
 
 
+@cache
+def _tls() -> ssl.SSLContext:
+    """Reading the certificates takes longer than a page: once for all targets."""
+    return httpx.create_ssl_context()
+
+
 class Poster:
-    """Posts to one target. Keeps its connection, follows no redirect (a secret must not travel on)."""
+    """
+    Posts to one target, from one thread at a time.
+
+    It keeps its connection, and follows no redirect: a secret must not travel on.
+    It has a loop of its own because only there the whole attempt, headers included, can be given a deadline.
+    """
 
     def __init__(self, *, timeouts: Timeouts | None = None, clock: Callable[[], float] = time.time) -> None:
         self._timeouts = timeouts or Timeouts()
         self._clock = clock
-        self._client = httpx.Client(timeout=self._timeouts.read_s, follow_redirects=False)
+        self._runner = asyncio.Runner()
+        self._client = httpx.AsyncClient(timeout=self._timeouts.read_s, follow_redirects=False, verify=_tls())
 
     def post(self, url: str, body: bytes, headers: Mapping[str, str]) -> Reply | Retry:
         """The reply, or why there is none."""
-        deadline = time.monotonic() + self._timeouts.attempt_s
+        return self._runner.run(self._post(url, body, headers))
+
+    def close(self) -> None:
+        self._runner.run(self._client.aclose())
+        self._runner.close()
+
+    async def _post(self, url: str, body: bytes, headers: Mapping[str, str]) -> Reply | Retry:
         try:
-            with self._client.stream("POST", url, content=body, headers=dict(headers)) as response:
-                received = b""
-                for part in response.iter_bytes():
-                    received += part
-                    if len(received) >= _LONGEST_ANSWER or time.monotonic() > deadline:
-                        break
+            async with asyncio.timeout(self._timeouts.attempt_s):
+                async with self._client.stream("POST", url, content=body, headers=dict(headers)) as response:
+                    text = await _beginning(response)
+        except TimeoutError:
+            return Retry(f"did not answer within {self._timeouts.attempt_s:g} s")
         except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError) as error:
             # The class only: the text of some of these errors holds the URL, and a Slack webhook's URL is its secret.
             return Retry(f"cannot be reached: {type(error).__name__}")
-        text = received.decode("utf-8", "replace")
         return Reply(response.status_code, text, retry_after_s(response.headers.get("retry-after"), self._clock()))
 
-    def close(self) -> None:
-        self._client.close()
+
+async def _beginning(response: httpx.Response) -> str:
+    """As much of the answer as anyone will read."""
+    received = b""
+    async for part in response.aiter_bytes():
+        received += part
+        if len(received) >= _LONGEST_ANSWER:
+            break
+    return received[:_LONGEST_ANSWER].decode("utf-8", "replace")
 
 
 def unless_delivered(reply: Reply) -> Retry | Rejected:

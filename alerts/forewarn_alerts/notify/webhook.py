@@ -24,7 +24,8 @@ from forewarn_alerts.notify.interface import Answer, Delivered, Message, Page, T
 DELIVERY_HEADER: Final = "X-Forewarn-Delivery"
 SIGNATURE_HEADER: Final = "X-Forewarn-Signature"
 TOLERANCE_S: Final = 300
-_TEXT_LIMIT: Final = 64_000
+_TEXT_LIMIT: Final = 32_000
+_LINE_LIMIT: Final = 1_000
 
 
 class WebhookConfig(BaseModel):
@@ -70,13 +71,15 @@ class Webhook:
 
 def body_of(page: Page, delivery: str) -> dict[str, Any]:
     """Every field of the page, with the words that other targets show."""
-    fields = msgspec.to_builtins(page)
-    for name in ("arguments", "reasoning", "note"):
-        fields[name] = wording.cut(fields[name], _TEXT_LIMIT)
+    limits = dict.fromkeys(("arguments", "reasoning", "note"), _TEXT_LIMIT)
+    fields = {
+        name: wording.cut(value, limits.get(name, _LINE_LIMIT)) if isinstance(value, str) else value
+        for name, value in msgspec.to_builtins(page).items()
+    }
     return {
         "version": 1,
         "delivery": delivery,
-        "headline": wording.headline(page),
+        "headline": wording.cut(wording.headline(page), _LINE_LIMIT),
         "started": wording.when(page.started_ns),
         "what_to_do": wording.next_steps(page),
         **fields,
