@@ -74,6 +74,7 @@ class House:
     def __init__(self, settings: ServeSettings, *, clock_ns: Callable[[], int] = time.time_ns) -> None:
         self._settings = settings
         self._clock_ns = clock_ns
+        self.data = settings.data.absolute()
         self._opened = ExitStack()
         self.finished = threading.Event()
         self.roles = Roles(self.finished.set)

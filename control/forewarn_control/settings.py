@@ -141,6 +141,11 @@ def unknown_variables() -> dict[str, str]:
     return {name: next(iter(get_close_matches(name, known, n=1)), "") for name in strange}
 
 
+def without_own() -> dict[str, str]:
+    """This process's environment without any FOREWARN_ variable, for a child that must not inherit them."""
+    return {name: value for name, value in os.environ.items() if not name.startswith(_PREFIX)}
+
+
 def agent_origins(config: Path | None) -> dict[str, str]:
     """Where each setting of an agent started here would come from, as `Loaded.origins` says it for `serve`."""
     in_file = tomllib.loads(config.read_text(encoding="utf-8")) if config else {}

@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 app = typer.Typer(
     help="Create, list and revoke ingest keys. A key belongs to one environment, and decides it.",
     no_args_is_help=True,
-    rich_markup_mode=None,
+    rich_markup_mode="rich",
     add_completion=False,
 )
 
 
-@app.command(epilog='Example: forewarn keys create --environment production --name "billing janitor"')
+@app.command()
 def create(
     *,
     environment: Annotated[str, typer.Option(help="What the key stands for: production, staging, development, ...")],
@@ -33,7 +33,11 @@ def create(
     config: Config = None,
     as_json: Json = False,
 ) -> None:
-    """Make a key and print it: this once, for only a digest of it is kept."""
+    """
+    Make a key and print it: this once, for only a digest of it is kept.
+
+    Example: [bold]forewarn keys create --environment production --name "billing janitor"[/bold]
+    """
     from forewarn_collector.gateway.keys import BadEnvironmentName
 
     with _ring(data, config) as ring:
@@ -51,9 +55,13 @@ def create(
     )
 
 
-@app.command("list", epilog="Example: forewarn keys list --json")
+@app.command("list")
 def list_keys(data: Data = None, config: Config = None, as_json: Json = False) -> None:
-    """Every key, without its secret."""
+    """
+    List every key, without its secret.
+
+    Example: [bold]forewarn keys list --json[/bold]
+    """
     with _ring(data, config) as ring:
         keys = ring.list()
     if as_json:
@@ -68,14 +76,18 @@ def list_keys(data: Data = None, config: Config = None, as_json: Json = False) -
         typer.echo("no keys yet; make one: forewarn keys create --environment production")
 
 
-@app.command(epilog="Example: forewarn keys revoke production_7f3a19c2")
+@app.command()
 def revoke(
     key_id: Annotated[str, typer.Argument(help="The public id, as `forewarn keys list` shows it.")],
     data: Data = None,
     config: Config = None,
     as_json: Json = False,
 ) -> None:
-    """Refuse a key from now on; what it recorded stays."""
+    """
+    Refuse a key from now on; what it recorded stays.
+
+    Example: [bold]forewarn keys revoke production_7f3a19c2[/bold]
+    """
     with _ring(data, config) as ring:
         if not ring.revoke(key_id):
             known = ", ".join(key.id for key in ring.list() if not key.revoked_at) or "none"

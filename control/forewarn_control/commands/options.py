@@ -9,9 +9,9 @@ import typer
 
 Data = Annotated[
     Path | None,
-    typer.Option(help="The data folder. [FOREWARN_DATA; default: the platform's user data folder]", show_default=False),
+    typer.Option(help="The data folder (FOREWARN_DATA; else the platform's user data folder).", show_default=False),
 ]
 Config = Annotated[
-    Path | None, typer.Option(help="The settings file. [default: forewarn.toml, if it is here]", show_default=False)
+    Path | None, typer.Option(help="The settings file (else forewarn.toml, if it is here).", show_default=False)
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]

@@ -18,25 +18,24 @@ if TYPE_CHECKING:
     from forewarn_control.house import House
     from forewarn_control.settings import Loaded
 
-app = typer.Typer(add_completion=False, rich_markup_mode=None)
-
-_EPILOG = (
-    "Example: forewarn serve --data ./data --http 127.0.0.1:4318 --store-http 127.0.0.1:8123. Every option is also a "
-    "FOREWARN_ variable and a key of forewarn.toml (flag before variable before file); targets of pages are set there."
-)
+app = typer.Typer(add_completion=False, rich_markup_mode="rich")
 
 
-@app.command(epilog=_EPILOG)
+@app.command()
 def serve(  # noqa: PLR0913 -- a command's signature is its list of options
     *,
     data: Data = None,
-    http: Annotated[str | None, typer.Option(help="Where agents send. [default: 127.0.0.1:4318; port 0: any]")] = None,
-    store_http: Annotated[str | None, typer.Option(help="Where readers ask. [default: 127.0.0.1:8123]")] = None,
+    http: Annotated[
+        str | None, typer.Option(help="Where agents send (default 127.0.0.1:4318; port 0: any free port).")
+    ] = None,
+    store_http: Annotated[str | None, typer.Option(help="Where readers ask (default 127.0.0.1:8123).")] = None,
     rules: Annotated[
         list[Path] | None, typer.Option(help="A folder or file of rules, besides the shipped ones; repeatable.")
     ] = None,
-    retention: Annotated[str | None, typer.Option(help="How long the store keeps records. [default: 30d]")] = None,
-    log_retention: Annotated[str | None, typer.Option(help="How long the log keeps them. [default: 7d]")] = None,
+    retention: Annotated[str | None, typer.Option(help="How long the store keeps records (default 30d).")] = None,
+    log_retention: Annotated[
+        str | None, typer.Option(help="How long the log keeps what all have read (default 7d).")
+    ] = None,
     public_url: Annotated[str | None, typer.Option(help="How people reach this, for links in pages.")] = None,
     config: Config = None,
     as_json: Json = False,
@@ -45,6 +44,12 @@ def serve(  # noqa: PLR0913 -- a command's signature is its list of options
     Run every role in one process on this machine.
 
     The first start makes a production and a development key, and prints how to point an agent at it.
+
+    Every option is also a FOREWARN_ variable and a key of forewarn.toml, in this order of precedence.
+
+    Whom to page is set there, too: see `forewarn notify list`.
+
+    Example: [bold]forewarn serve --data ./data --http 127.0.0.1:4318 --store-http 127.0.0.1:8123[/bold]
     """
     _log_to_stderr()
     with reported():

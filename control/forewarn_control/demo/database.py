@@ -17,6 +17,8 @@ CREATE TABLE orders        (id INTEGER PRIMARY KEY, customer_id INTEGER NOT NULL
                             cents INTEGER, created_at TEXT);
 CREATE TABLE sessions      (id INTEGER PRIMARY KEY, customer_id INTEGER NOT NULL REFERENCES customers ON DELETE CASCADE,
                             created_at TEXT);
+CREATE INDEX orders_of_customer   ON orders (customer_id);
+CREATE INDEX sessions_of_customer ON sessions (customer_id);
 """
 _CUSTOMERS: Final = 4200
 _CUSTOMERS_OLD: Final = 1900

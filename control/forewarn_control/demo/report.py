@@ -17,6 +17,8 @@ class Report:
     span_id: str
     tool: str
     arguments: Mapping[str, Any]
+    call: str
+    """The call as people write it."""
     effect: str
     environment: str
     outcome: str
@@ -36,6 +38,8 @@ class Report:
     rows_after: int
     rows: Mapping[str, Mapping[str, int]]
     """Table -> rows before and after, counted in the database by the demo, not by the agent."""
+    receivers: Mapping[str, str]
+    """Receiver -> where it listened, and that it is not the real service."""
     pages: Mapping[str, Any]
     """Receiver -> the body it received."""
     timeline: list[Mapping[str, Any]]

@@ -1,0 +1,96 @@
+"""
+`forewarn keys` on the state of a data folder.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from forewarn_collector.gateway.keys import KeyRing
+from forewarn_collector.state import open_state
+from forewarn_control.commands.keys import app
+
+
+@pytest.fixture
+def keys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "data").mkdir()
+
+    def run(*arguments: str):
+        return CliRunner().invoke(app, [*arguments, "--data", str(tmp_path / "data")])
+
+    return run
+
+
+def test_a_created_key_is_taken_by_the_gateway_until_it_is_revoked(keys, tmp_path: Path) -> None:
+    """
+    What `create` prints is a key of that environment; after `revoke` it is none.
+    """
+    created = json.loads(keys("create", "--environment", "production", "--name", "janitor", "--json").stdout)
+    engine = open_state(f"sqlite:///{tmp_path / 'data' / 'state.sqlite3'}")
+
+    known = KeyRing(engine).verify(created["key"])
+    listed = json.loads(keys("list", "--json").stdout)
+    revoked = keys("revoke", created["id"])
+    after = KeyRing(engine).verify(created["key"])
+    engine.dispose()
+
+    assert known is not None
+    assert (known.environment, known.id) == ("production", created["id"])
+    assert [key["id"] for key in listed] == [created["id"]]
+    assert "key" not in listed[0]
+    assert revoked.exit_code == 0
+    assert after is None
+
+
+def test_a_created_key_stands_alone_on_standard_output(keys) -> None:
+    """
+    `export FOREWARN_KEY=$(forewarn keys create ...)` works: advice goes to standard error.
+    """
+    done = keys("create", "--environment", "staging")
+
+    assert done.stdout.startswith("fwk_staging_")
+    assert len(done.stdout.splitlines()) == 1
+    assert "once" in done.stderr
+
+
+def test_the_list_shows_no_secret(keys) -> None:
+    """
+    The list names keys by their public id and says which are revoked.
+    """
+    text = keys("create", "--environment", "staging").stdout.strip()
+    key_id = json.loads(keys("list", "--json").stdout)[0]["id"]
+    keys("revoke", key_id)
+
+    listed = keys("list").stdout
+
+    assert key_id in listed
+    assert "revoked" in listed
+    assert text.rpartition("_")[2] not in listed
+
+
+def test_wrong_use_says_what_would_be_right(keys) -> None:
+    """
+    A name that cannot be an environment and an id that is no key are wrong use.
+    """
+    bad_name = keys("create", "--environment", "a b")
+    bad_id = keys("revoke", "production_0000")
+
+    assert (bad_name.exit_code, bad_id.exit_code) == (2, 2)
+    assert "--environment" in bad_name.stderr
+    assert "active keys: none" in bad_id.stderr
+
+
+def test_no_data_folder_is_made_by_looking(tmp_path: Path) -> None:
+    """
+    A folder that does not exist cannot be reached, and is not created.
+    """
+    done = CliRunner().invoke(app, ["list", "--data", str(tmp_path / "nowhere")])
+
+    assert done.exit_code == 3
+    assert "forewarn serve" in done.stderr
+    assert not (tmp_path / "nowhere").exists()

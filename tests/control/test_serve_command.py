@@ -1,0 +1,207 @@
+"""
+`forewarn serve` as a process: what it says, what it refuses, how it ends.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import socket
+import stat
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+FREE_PORTS = ("--http", "127.0.0.1:0", "--store-http", "127.0.0.1:0")
+
+
+def fetched(url: str) -> tuple[int, str]:
+    with urllib.request.urlopen(url, timeout=10) as response:
+        return response.status, response.read().decode()
+
+
+def test_it_is_ready_when_it_says_so(server: Any) -> None:
+    """
+    The line of JSON comes once both doors answer, and names everything a program needs.
+    """
+    health = fetched(f"{server.ready['http']}/readyz")
+
+    assert health[0] == 200
+    assert json.loads(health[1])["checks"] == {"log": "ok", "roles": "ok"}
+    assert set(server.ready) == {"http", "store", "reader", "keys"}
+    assert {key.partition("_")[0] for key in server.ready["keys"].values()} == {"fwk"}
+    assert set(server.ready["keys"]) == {"production", "development"}
+    assert "forewarn_gateway_requests_total" in fetched(f"{server.ready['http']}/metrics")[1]
+
+
+def test_the_endpoints_are_for_the_owner_only(server: Any) -> None:
+    """
+    The file with the reader's password is readable by its owner alone, and agrees with what was printed.
+    """
+    file = server.data / "endpoints.json"
+
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert json.loads(file.read_text()) == {name: server.ready[name] for name in ("http", "store", "reader")}
+
+
+def test_an_unknown_path_is_404_in_the_gateways_words(server: Any) -> None:
+    """
+    What neither room knows is answered by the gateway.
+    """
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        fetched(f"{server.ready['http']}/nothing")
+    refused.value.close()
+
+    assert refused.value.code == 404
+
+
+def test_the_store_answers_readers_with_the_password_only(server: Any) -> None:
+    """
+    The store's door asks for the credentials that were printed.
+    """
+    url = f"{server.ready['store']}/?query=SELECT+count()+FROM+spans"
+    reader = server.ready["reader"]
+    passwords = urllib.request.HTTPPasswordMgrWithDefaultRealm()
+    passwords.add_password(None, url, reader["user"], reader["password"])
+
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        fetched(url)
+    refused.value.close()
+    with urllib.request.build_opener(urllib.request.HTTPBasicAuthHandler(passwords)).open(url, timeout=10) as response:
+        answer = response.read()
+
+    assert refused.value.code == 401
+    assert answer == b"0\n"
+
+
+def test_the_first_start_tells_how_to_point_an_agent_at_it(tmp_path: Path) -> None:
+    """
+    A person gets lines to copy: both exports, another sender's variant, and how to read. They come once.
+    """
+    command = [sys.executable, "-m", "forewarn", "serve", "--data", "data", *FREE_PORTS]
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("FOREWARN_")}
+    said = []
+    for _ in range(2):
+        process = subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=tmp_path, env=environment
+        )
+        lines = []
+        while (line := process.stdout.readline()) and "curl" not in line:
+            lines.append(line)
+        process.terminate()
+        process.communicate(timeout=30)
+        said.append("".join(lines))
+
+    first, second = said
+    assert re.search(r"^  export FOREWARN_ENDPOINT=http://127\.0\.0\.1:\d+$", first, re.MULTILINE)
+    assert re.search(r"^  export FOREWARN_KEY=fwk_production_\w+$", first, re.MULTILINE)
+    assert re.search(r"^  export FOREWARN_KEY=fwk_development_\w+$", first, re.MULTILINE)
+    assert re.search(r"OTEL_EXPORTER_OTLP_HEADERS=authorization=Bearer%20fwk_production_\w+$", first, re.MULTILINE)
+    assert "fwk_" not in second
+    assert "forewarn keys create --environment production" in second
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_it_in_order(number: int, start: Callable[..., Any]) -> None:
+    """
+    SIGTERM and Ctrl-C end it with status 0 and nothing to complain about; its keys and reader outlive it.
+    """
+    first = start()
+    ended = first.stop(number)
+    second = start()
+
+    assert ended == (0, "")
+    assert second.ready["keys"] == {}
+    assert second.ready["reader"] == first.ready["reader"]
+
+
+def test_a_port_in_use_is_named_with_the_way_out(command: Callable[..., Any]) -> None:
+    """
+    The message says which address, how to find who has it, and how to take another.
+    """
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        done = command("serve", "--data", "data", "--http", address, "--store-http", "127.0.0.1:0")
+
+    assert done.returncode == 3
+    assert f"forewarn: {address} is in use by another process" in done.stderr
+    assert "--http 127.0.0.1:0" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_data_folder_in_use_names_its_owner(server: Any, command: Callable[..., Any]) -> None:
+    """
+    A second process on the same folder is told who owns it, and touches nothing.
+    """
+    done = command("serve", "--data", server.data, *FREE_PORTS)
+
+    assert done.returncode == 3
+    assert f"in use by process {server.process.pid}" in done.stderr
+    assert fetched(f"{server.ready['http']}/healthz")[0] == 200
+
+
+def test_a_data_folder_of_another_version_is_left_alone(command: Callable[..., Any], tmp_path: Path) -> None:
+    """
+    Data of another format is neither read nor migrated by guess.
+    """
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "forewarn.json").write_text('{"format": 99}')
+
+    done = command("serve", "--data", "data", *FREE_PORTS)
+
+    assert done.returncode == 3
+    assert "format 99" in done.stderr
+    assert not (tmp_path / "data" / "log.sqlite3").exists()
+
+
+def test_a_data_folder_that_cannot_be_written_is_named(command: Callable[..., Any], tmp_path: Path) -> None:
+    """
+    A path that cannot be made into a folder is a clear answer, not a traceback.
+    """
+    (tmp_path / "file").write_text("")
+
+    done = command("serve", "--data", "file/data", *FREE_PORTS)
+
+    assert done.returncode == 3
+    assert "cannot be written to" in done.stderr
+    assert "--data" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_every_fault_of_a_rule_file_is_reported_with_its_place(command: Callable[..., Any], tmp_path: Path) -> None:
+    """
+    A faulty rule stops the start, before anything is opened.
+    """
+    (tmp_path / "bad.yaml").write_text("title: Bad\nseverity: fatal\non: start\nwhen: call.efect ==\n")
+
+    done = command("serve", "--data", "data", "--rules", "bad.yaml", *FREE_PORTS)
+
+    assert done.returncode == 2
+    assert re.search(r"bad\.yaml:2:\d+: ", done.stderr)
+    assert re.search(r"bad\.yaml:4:\d+: ", done.stderr)
+    assert "forewarn rules check" in done.stderr
+    assert not (tmp_path / "data").exists()
+
+
+def test_every_fault_of_the_settings_is_reported_at_once(command: Callable[..., Any], tmp_path: Path) -> None:
+    """
+    File, environment and flags are checked together; a secret that is in the way is not shown.
+    """
+    (tmp_path / "forewarn.toml").write_text(
+        'retension = "1d"\n[targets.pager]\ntype = "pagerduty"\nrouting_kee = "s3cret"\n'
+    )
+
+    done = command("serve", "--store-http", "nowhere", FOREWARN_HTTP="4318")
+
+    assert done.returncode == 2
+    for name in ("retension", "targets.pager", "store_http", "http"):
+        assert re.search(rf"^(forewarn: )?{name}[. (]", done.stderr, re.MULTILINE), name
+    assert "did you mean `retention`?" in done.stderr
+    assert "s3cret" not in done.stderr
