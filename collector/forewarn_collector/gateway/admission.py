@@ -7,6 +7,7 @@ Nothing here answers; it returns what was stored, or raises what to answer.
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -28,6 +29,10 @@ READ_INLINE_BYTES: Final = 32 << 10
 """A larger body is read in a thread, so that start records behind it are not held up."""
 APPEND_TIMEOUT_S: Final = 8.0
 """Below the ten seconds after which an OpenTelemetry exporter gives up, so that it still hears why."""
+
+TELL_EVERY_S: Final = 10.0
+
+_log = logging.getLogger(__name__)
 
 Check = Callable[[ExportTraceServiceRequest], None]
 
@@ -58,6 +63,7 @@ class Admission:
         self._max_body = max_body
         self._clock_ns = clock_ns
         self.metrics = metrics or GatewayMetrics()
+        self._told_at = -TELL_EVERY_S
 
     async def admit(self, scope: Scope, receive: Receive, topic: str, *, check: Check | None = None) -> Admitted:
         """THE road; returns only once the log holds the request. `check` may raise `BadPayload`."""
@@ -78,6 +84,7 @@ class Admission:
             else:
                 key = self._keys.verify(text)
         except KeysUnavailable as error:
+            self._tell(error)
             raise NotNow("The ingest keys cannot be read now.", do="Send the same again.") from error
         if key is None:
             raise NotAllowed(
@@ -102,11 +109,20 @@ class Admission:
         try:
             appended = await asyncio.wait_for(asyncio.wrap_future(pending), APPEND_TIMEOUT_S)
         except LogFull as error:
+            self._tell(error)
             raise ComeBackLater(
                 "The log is full until its consumers have caught up.", do="Send the same again."
             ) from error
         except (LogUnavailable, TimeoutError) as error:
+            self._tell(error)
             raise NotNow("The request is not known to be durable.", do="Send the same again.") from error
         self.metrics.append_seconds.labels(topic).observe(time.perf_counter() - began)
         self.metrics.body_bytes.labels(topic).inc(len(payload.value))
         return appended
+
+    def _tell(self, trouble: Exception) -> None:
+        """Tell our own log what the sender need not know, but not once for each of a thousand requests."""
+        now = time.monotonic()
+        if now - self._told_at >= TELL_EVERY_S:
+            self._told_at = now
+            _log.warning("Requests are being refused for now: %s", str(trouble) or "the log did not answer in time")

@@ -76,13 +76,20 @@ class Consumer(Protocol):
         """
         Return the next records, each once per consumer, in order within a partition; [] after `timeout_s` without any.
 
-        Topics are read in the order the consumer was given them: a later one only while the earlier have nothing new.
-        At least one record is returned where there is one, even if it alone is larger than `max_bytes`.
+        Topics are read in the order the consumer was given them: a later one only once the earlier have nothing more,
+        so one batch may hold several topics, the earlier ones first. `max_bytes` counts values; at least one record is
+        returned where there is one, even if it alone is larger. Raises `LogUnavailable`, also when the log is closed;
+        a poll that waits while it is closed returns [].
         """
         ...
 
     def commit(self, positions: Mapping[TopicPartition, Committed]) -> None:
-        """Return once the positions would survive a crash. They may go back: that is how a suffix is replayed."""
+        """
+        Return once the positions would survive a crash, or raise `LogUnavailable`; what is not named stays.
+
+        They may go back: that is how a suffix is replayed. This consumer reads on where it is; the next one of the
+        group starts there.
+        """
         ...
 
     def committed(self, at: TopicPartition) -> Committed | None:
@@ -101,16 +108,24 @@ class Log(Protocol):
         """
         Start an append; the future is done only once the record would survive a crash of this machine.
 
-        Records of one key keep their order. The future fails with `LogFull` or `LogUnavailable`.
+        Does not wait, so that an event loop may call it. Records of one topic and key keep their order. The future
+        fails with `LogFull` or `LogUnavailable`; after the latter the record may be there all the same. A future that
+        is cancelled in time is not written.
         """
         ...
 
     def consumer(self, group: str, topics: Sequence[str]) -> Consumer:
-        """A consumer that starts where its group last committed, or at the oldest record kept."""
+        """
+        A consumer that starts where its group last committed, or at the oldest record kept.
+
+        It makes the group known for these topics. Raises `LogUnavailable`.
+        """
         ...
 
     def end_offsets(self, topics: Sequence[str]) -> dict[TopicPartition, int]:
-        """The offset that the next record of each partition will get."""
+        """The offset that the next record of each partition will get. Raises `LogUnavailable`: a probe of the log."""
         ...
 
-    def close(self) -> None: ...
+    def close(self) -> None:
+        """Answer every append, stop, and refuse what comes later with `LogUnavailable`; a second call does nothing."""
+        ...

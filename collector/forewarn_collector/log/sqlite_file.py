@@ -102,7 +102,7 @@ def used_bytes(connection: sqlite3.Connection) -> int:
 class TopicTable:
     """The statements of one topic's table. Offsets come from an AUTOINCREMENT key, so none is ever given twice."""
 
-    __slots__ = ("_sequence", "expire", "id", "insert", "name", "oldest", "read")
+    __slots__ = ("_newest", "_sequence", "expire", "id", "insert", "name", "oldest", "read")
 
     CREATE: Final = Template(
         "CREATE TABLE IF NOT EXISTS $table (position INTEGER PRIMARY KEY AUTOINCREMENT, at INTEGER NOT NULL, "
@@ -118,6 +118,7 @@ class TopicTable:
         self.read = _filled(
             "SELECT position, at, key, headers, value FROM $table WHERE position >= ? ORDER BY position LIMIT ?", table
         )
+        self._newest = _filled("SELECT at FROM $table ORDER BY position DESC LIMIT 1", table)
         self.oldest = _filled("SELECT position, at, size FROM $table ORDER BY position LIMIT ?", table)
         self.expire = _filled("DELETE FROM $table WHERE position <= ?", table)
 
@@ -133,6 +134,11 @@ class TopicTable:
         """The next offset, also when every record has been trimmed."""
         row = connection.execute("SELECT seq FROM sqlite_sequence WHERE name = ?", (self._sequence,)).fetchone()
         return int(row[0]) + 1 if row else 0
+
+    def last_at(self, connection: sqlite3.Connection) -> int:
+        """The time of the newest record kept."""
+        row = connection.execute(self._newest).fetchone()
+        return int(row[0]) if row else 0
 
 
 def tables(connection: sqlite3.Connection) -> list[TopicTable]:

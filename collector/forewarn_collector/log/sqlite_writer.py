@@ -66,7 +66,7 @@ class Writing:
         self.connection = open_for_writing(path)
         self._tables = {table.name: table for table in tables(self.connection)}
         self._next = {name: table.end(self.connection) for name, table in self._tables.items()}
-        self._last_at: dict[str, int] = {}
+        self._last_at = {name: table.last_at(self.connection) for name, table in self._tables.items()}
 
     def table(self, topic: str) -> TopicTable:
         if topic not in self._tables:

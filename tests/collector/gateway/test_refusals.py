@@ -315,3 +315,16 @@ async def test_a_sender_that_hangs_up_has_sent_nothing(gateway: Gateway, key: st
 
     assert said == []
     assert stored(Topic.SPANS) == []
+
+
+async def test_our_own_log_says_why_but_not_a_thousand_times(
+    keys: KeyRing, direct: Direct, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What the sender is not told, whoever runs the gateway is."""
+    async with direct(Gateway(OneAnswerLog(LogFull("group 'sink' is behind")), keys)) as client:
+        for _ in range(20):
+            await client.post(TRACES, content=b"", headers=PROTOBUF)
+
+    assert [record.getMessage() for record in caplog.records if "refused" in record.getMessage()] == [
+        "Requests are being refused for now: group 'sink' is behind"
+    ]

@@ -242,6 +242,15 @@ def test_positions_survive_a_restart(path: Path) -> None:
         consumer.close()
 
 
+def test_times_do_not_go_back_over_a_restart(path: Path) -> None:
+    """A clock that was set back while the process was down does not put new records before old ones."""
+    with opened(path, clock_ns=lambda: 2_000) as log:
+        log.append("t", b"1").result(DEADLINE_S)
+
+    with opened(path, clock_ns=lambda: 1_000) as log:
+        assert log.append("t", b"2").result(DEADLINE_S).timestamp_ns == 2_000
+
+
 def test_a_writer_that_breaks_leaves_nobody_waiting(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever ends the writer's thread, every append is answered, and later ones are refused."""
     monkeypatch.setattr(threading, "excepthook", lambda _: None)
