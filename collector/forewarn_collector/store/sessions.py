@@ -38,6 +38,14 @@ class Limits:
         }
 
 
+@dataclass(frozen=True, slots=True)
+class Result:
+    """An answer in its output format, and what it took (the names are those of `X-ClickHouse-Summary`)."""
+
+    body: bytes
+    summary: Mapping[str, str]
+
+
 class Session:
     """Use it as a context manager, from one thread."""
 
@@ -70,10 +78,28 @@ class Session:
     ) -> None:
         self._connection.close()
 
-    def query(self, sql: str, output_format: str, parameters: Mapping[str, str]) -> bytes:
+    def query(self, sql: str, output_format: str, parameters: Mapping[str, str]) -> Result:
         """The whole answer, no larger than the limits allow. Values are in ClickHouse's escaped text form."""
         answer = self._connection.query(sql, output_format, params=dict(parameters))
-        return bytes(answer.bytes())
+        summary = {
+            "read_rows": str(answer.storage_rows_read()),
+            "read_bytes": str(answer.storage_bytes_read()),
+            "result_rows": str(answer.rows_read()),
+            "result_bytes": str(answer.bytes_read()),
+            "elapsed_ns": str(int(answer.elapsed() * 1e9)),
+        }
+        return Result(bytes(answer.bytes()), summary)
+
+    def value_of(self, function: str, text: str) -> str:
+        """What a function of one text says; the text travels as a parameter and is never part of a statement."""
+        escaped = (
+            text.replace("\\", "\\\\")
+            .replace("\t", "\\t")
+            .replace("\n", "\\n")
+            .replace("\r", "\\r")
+            .replace("\0", "\\0")
+        )
+        return self.query(f"SELECT {function}({{text:String}})", "RawBLOB", {"text": escaped}).body.decode()
 
 
 def _escaped(text: str) -> str:
