@@ -18,14 +18,24 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from forewarn_alerts.bell import Bell
 from forewarn_alerts.journal import Journal
-from forewarn_alerts.notify.interface import Delivered, Rejected, Target
-from forewarn_alerts.outbox import Outbox
+from forewarn_alerts.notify.interface import Answer, Delivered, Rejected, Retry, Target
+from forewarn_alerts.outbox import Delivery, Outbox
 from forewarn_collector.log.interface import Log, LogError
 
 _WAIT_S: Final = 0.5
 _TROUBLE_WAIT_S: Final = 1.0
 
 logger = logging.getLogger(__name__)
+
+
+def _attempted(target: Target, delivery: Delivery) -> Answer:
+    try:
+        message = target.render(delivery.page, delivery.id)
+        return target.send(message)
+    # The boundary of a target: a page that it cannot even render must hold up neither its other pages nor their thread.
+    except Exception as error:
+        logger.exception("target %s broke on page %s", target.name, delivery.id)
+        return Retry(f"a fault of the target's code: {type(error).__name__}")
 
 
 class Deliverer:
@@ -51,8 +61,7 @@ class Deliverer:
         """One attempt for each page that is due at the target."""
         deliveries = self._outbox.due(target.name)
         for delivery in deliveries:
-            message = target.render(delivery.page, delivery.id)
-            answer = target.send(message)
+            answer = _attempted(target, delivery)
             self._outbox.settle(delivery, target.type, answer)
             if not isinstance(answer, Delivered):
                 logger.warning("page %s to %s was not delivered: %s", delivery.id, target.name, answer.reason)

@@ -42,7 +42,7 @@ ACTIONS = st.one_of(
 )
 
 
-class Died(Exception):
+class Died(BaseException):
     """The process is gone."""
 
 

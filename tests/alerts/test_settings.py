@@ -1,0 +1,116 @@
+"""
+Targets and routes from forewarn.toml and the environment.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from forewarn_alerts.errors import BadConfig
+from forewarn_alerts.settings import AlertsConfig, load_config
+
+FILE = """
+data = "./somewhere"
+rules = ["rules"]
+
+[targets.pager]
+type = "pagerduty"
+routing_key = "hush-hush"
+
+[targets.chat]
+type = "slack"
+token = "hush-hush"
+channel = "#agents"
+
+[notify]
+nights = ["pager"]
+"""
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    (tmp_path / "forewarn.toml").write_text(FILE)
+    return tmp_path / "forewarn.toml"
+
+
+def test_the_file_names_targets_and_routes(config: Path) -> None:
+    """
+    `oncall` tells every target unless the file says otherwise; other rooms' keys are left to them.
+    """
+    loaded = load_config(config, environment={})
+
+    assert list(loaded.all_targets()) == ["pager", "chat"]
+    assert loaded.routes() == {"oncall": ("pager", "chat"), "nights": ("pager",)}
+    assert loaded.rules == (config.parent / "rules",)
+
+
+def test_variables_are_shortcuts_beside_the_file(config: Path) -> None:
+    """
+    One variable is enough to be paged.
+    """
+    environment = {
+        "FOREWARN_PAGERDUTY_ROUTING_KEY": "k",
+        "FOREWARN_PAGERDUTY_URL": "http://127.0.0.1:1/v2/enqueue",
+        "FOREWARN_SLACK_WEBHOOK_URL": "https://hooks.slack.com/services/T/B/x",
+        "FOREWARN_WEBHOOK_URL": "https://example.com/hook",
+    }
+
+    loaded = load_config(config, environment=environment)
+
+    assert set(loaded.all_targets()) == {"pager", "chat", "pagerduty", "slack", "webhook"}
+    assert set(loaded.routes()["oncall"]) == set(loaded.all_targets())
+
+
+def test_without_any_target_pages_go_to_the_console() -> None:
+    """
+    No page goes nowhere.
+    """
+    assert AlertsConfig().routes() == {"oncall": ("console",)}
+    assert [target.type for target in AlertsConfig().open_targets().values()] == ["console"]
+
+
+def test_no_secret_is_shown(config: Path) -> None:
+    """
+    Not in a representation, not in a dump.
+    """
+    loaded = load_config(config, environment={"FOREWARN_PAGERDUTY_ROUTING_KEY": "hush-hush"})
+
+    assert "hush-hush" not in f"{loaded!r}{loaded}{loaded.model_dump()}{loaded.model_dump_json()}{loaded.all_targets()}"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[notify]\nnights = ['nobody']", "notify.nights tells nobody, which is not a target"),
+        ("[notify]\noncall = []", "notify.oncall tells nobody, which is not a target; known targets: console"),
+        ("[targets.a]\ntype = 'slack'", "either webhook_url, or token and channel"),
+        ("[targets.a]\ntype = 'slack'\ntoken = 'x'", "token needs channel"),
+        ("[targets.a]\ntype = 'pigeon'", "targets.a: Input tag 'pigeon' found using 'type' does not match"),
+        ("[targets.a]\ntype = 'pagerduty'\nrouting_key = 'x'\nurl = 'ftp://x'", "targets.a.pagerduty.url"),
+        ("[targets.'a b']\ntype = 'console'", "targets.a b"),
+        ("[targets.a]\ntype = 'console'\ncolour = 'red'", "targets.a.console.colour: Extra inputs are not permitted"),
+        ("public_url = 'grafana'", "public_url"),
+        ("targets = [", "not TOML"),
+    ],
+)
+def test_a_wrong_setting_is_told_by_its_name_and_without_its_value(tmp_path: Path, text: str, message: str) -> None:
+    """
+    The error names the key; a value could be a secret.
+    """
+    file = tmp_path / "forewarn.toml"
+    file.write_text(text)
+
+    with pytest.raises(BadConfig) as caught:
+        load_config(file, environment={})
+
+    assert message in str(caught.value)
+
+
+def test_a_file_that_is_asked_for_must_be_there(tmp_path: Path) -> None:
+    """
+    A mistyped --config is no reason to page nobody.
+    """
+    with pytest.raises(BadConfig, match=r"gone.toml: cannot be read"):
+        load_config(tmp_path / "gone.toml", environment={})
