@@ -17,7 +17,6 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Final
 
-from forewarn_collector.store.facade import Facade
 from prometheus_client import CollectorRegistry
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
@@ -40,8 +39,7 @@ from forewarn_collector.log.interface import LogError
 from forewarn_collector.log.sqlite import SqliteLog
 from forewarn_collector.sink import Sink, SinkError
 from forewarn_collector.state import open_state
-from forewarn_collector.store.clickhouse import EmbeddedStore
-from forewarn_collector.store.interface import OtherVersion, StoreError
+from forewarn_collector.store.interface import OtherVersion, Store, StoreError
 from forewarn_control.address import Address, bound, listen
 from forewarn_control.app import Front
 from forewarn_control.errors import BadSettings, CannotServe
@@ -103,6 +101,10 @@ class House:
         opened.callback(self.log.close)
         state = open_state(folder.state_url)
         opened.callback(state.dispose)
+        # The engine takes a second to load: whoever is to be told of a wrong setting is told before.
+        from forewarn_collector.store.clickhouse import EmbeddedStore
+        from forewarn_collector.store.facade import Facade
+
         store = EmbeddedStore(folder.store, retention=settings.retention)
         opened.callback(store.close)
         store.migrate()
@@ -112,6 +114,7 @@ class House:
         metrics = GatewayMetrics(self.registry)
         gateway = Gateway(self.log, keys, clock_ns=self._clock_ns, metrics=metrics, checks={"roles": self._check_roles})
         facade = Facade(store, user=endpoints.reader.user, password=endpoints.reader.password)
+        opened.callback(facade.close)
         doors: dict[str, tuple[Application, socket.socket]] = {
             "store-http": (facade, store_http),
             "http": (Front(gateway), http),
@@ -121,7 +124,7 @@ class House:
         endpoints.write(folder.endpoints)
         return Serving(endpoints, _first_keys(keys), len(rules.rules))
 
-    def _start_roles(self, opened: ExitStack, store: EmbeddedStore, state: Engine, rules: RuleSet) -> None:
+    def _start_roles(self, opened: ExitStack, store: Store, state: Engine, rules: RuleSet) -> None:
         """From here on the log's records move. Each role can be stepped by hand once its thread is gone."""
         bell = Bell()
         settings = self._settings

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -47,40 +46,18 @@ class Server:
     data: Path
     ready: dict[str, Any]
 
-    def stop(self, number: int = signal.SIGTERM) -> tuple[int, str]:
-        """The exit status and everything on standard error."""
-        self.process.send_signal(number)
-        _, errors = self.process.communicate(timeout=30)
-        return self.process.returncode, errors
 
-
-def serve(folder: Path, *arguments: object, **environment: str) -> Server:
+def serve(folder: Path) -> Server:
     data = folder / "data"
     command = [sys.executable, "-m", "forewarn", "serve", "--json", "--data", str(data), *FREE_PORTS]
     process = subprocess.Popen(
-        [*command, *map(str, arguments)],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=folder, env=clean_environment(**environment),
-    )  # fmt: skip
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=folder, env=clean_environment()
+    )
     assert process.stdout is not None
     line = process.stdout.readline()
     if not line:
         pytest.fail(process.communicate()[1])
     return Server(process, data, json.loads(line))
-
-
-@pytest.fixture
-def start(tmp_path: Path) -> Iterator[Callable[..., Server]]:
-    """Starts servers on one data folder, one after the other; each is ended with the test."""
-    servers: list[Server] = []
-
-    def one(*arguments: object, **environment: str) -> Server:
-        servers.append(serve(tmp_path, *arguments, **environment))
-        return servers[-1]
-
-    yield one
-    for server in servers:
-        server.process.kill()
-        server.process.communicate()
 
 
 @pytest.fixture(scope="session")

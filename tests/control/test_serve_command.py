@@ -12,8 +12,10 @@ import socket
 import stat
 import subprocess
 import sys
+import urllib.error
 import urllib.request
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -83,43 +85,41 @@ def test_the_store_answers_readers_with_the_password_only(server: Any) -> None:
 
 def test_the_first_start_tells_how_to_point_an_agent_at_it(tmp_path: Path) -> None:
     """
-    A person gets lines to copy: both exports, another sender's variant, and how to read. They come once.
+    A person gets lines to copy, once. SIGTERM and Ctrl-C end it in order; its keys and its reader outlive it.
     """
+    first, second = (_told(tmp_path, ended_by=number) for number in (signal.SIGTERM, signal.SIGINT))
+
+    assert (first.status, second.status) == (0, 0)
+    assert (first.errors, second.errors) == ("", "")
+    assert re.search(r"^  export FOREWARN_ENDPOINT=http://127\.0\.0\.1:\d+$", first.said, re.MULTILINE)
+    assert re.search(r"^  export FOREWARN_KEY=fwk_production_\w+$", first.said, re.MULTILINE)
+    assert re.search(r"^  export FOREWARN_KEY=fwk_development_\w+$", first.said, re.MULTILINE)
+    assert re.search(r"OTEL_EXPORTER_OTLP_HEADERS=authorization=Bearer%20fwk_production_\w+$", first.said, re.MULTILINE)
+    assert "fwk_" not in second.said
+    assert "forewarn keys create --environment production" in second.said
+    assert re.findall(r"curl -u (\S+)", first.said) == re.findall(r"curl -u (\S+)", second.said)
+
+
+@dataclass
+class Told:
+    said: str
+    errors: str
+    status: int
+
+
+def _told(folder: Path, *, ended_by: int) -> Told:
+    """What a person reads from start to end."""
     command = [sys.executable, "-m", "forewarn", "serve", "--data", "data", *FREE_PORTS]
     environment = {name: value for name, value in os.environ.items() if not name.startswith("FOREWARN_")}
-    said = []
-    for _ in range(2):
-        process = subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=tmp_path, env=environment
-        )
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=folder, env=environment
+    ) as process:
         lines = []
         while (line := process.stdout.readline()) and "curl" not in line:
             lines.append(line)
-        process.terminate()
-        process.communicate(timeout=30)
-        said.append("".join(lines))
-
-    first, second = said
-    assert re.search(r"^  export FOREWARN_ENDPOINT=http://127\.0\.0\.1:\d+$", first, re.MULTILINE)
-    assert re.search(r"^  export FOREWARN_KEY=fwk_production_\w+$", first, re.MULTILINE)
-    assert re.search(r"^  export FOREWARN_KEY=fwk_development_\w+$", first, re.MULTILINE)
-    assert re.search(r"OTEL_EXPORTER_OTLP_HEADERS=authorization=Bearer%20fwk_production_\w+$", first, re.MULTILINE)
-    assert "fwk_" not in second
-    assert "forewarn keys create --environment production" in second
-
-
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_ends_it_in_order(number: int, start: Callable[..., Any]) -> None:
-    """
-    SIGTERM and Ctrl-C end it with status 0 and nothing to complain about; its keys and reader outlive it.
-    """
-    first = start()
-    ended = first.stop(number)
-    second = start()
-
-    assert ended == (0, "")
-    assert second.ready["keys"] == {}
-    assert second.ready["reader"] == first.ready["reader"]
+        process.send_signal(ended_by)
+        _, errors = process.communicate(timeout=30)
+    return Told("".join([*lines, line]), errors, process.returncode)
 
 
 def test_a_port_in_use_is_named_with_the_way_out(command: Callable[..., Any]) -> None:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from forewarn_collector.store.reader import Reader
+
 from forewarn_control.demo import database, witness
 from forewarn_control.demo.receivers import Page
 from forewarn_control.demo.report import Report, broken_promises

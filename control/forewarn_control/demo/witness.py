@@ -7,12 +7,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
+from forewarn_collector.store.reader import Reader
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from forewarn.conventions import OPERATION_EXECUTE_TOOL, Topic
 from forewarn_collector.log.interface import Log
 from forewarn_collector.store.interface import StoreUnavailable
-from forewarn_collector.store.reader import Reader
 from forewarn_control.demo.receivers import Page, Receiver
 from forewarn_control.errors import DemoFailed
 
