@@ -38,8 +38,7 @@ def test_the_model_reasons_its_way_to_the_largest_stale_table() -> None:
     newest = {"archive": "2024-01-01", "people": "2026-03-01", "visits": "2026-08-31"}
     tools = {
         "list_tables": lambda: sorted(rows),
-        "count_rows": rows.__getitem__,
-        "newest_row": newest.__getitem__,
+        "describe_table": lambda table: {"rows": rows[table], "newest": newest[table]},
         "drop_table": lambda name, cascade: f"dropped {name}",
     }
     model, results = Cleaner(TODAY), []
@@ -57,8 +56,7 @@ def test_nothing_stale_means_nothing_dropped() -> None:
     """
     results = [
         Result(Call("list_tables"), ["visits"]),
-        Result(Call("count_rows", {"table": "visits"}), 5),
-        Result(Call("newest_row", {"table": "visits"}), "2026-08-31"),
+        Result(Call("describe_table", {"table": "visits"}), {"rows": 5, "newest": "2026-08-31"}),
     ]
 
     assert Cleaner(TODAY).answer("clean up", results).act == Done("nothing to clean up")

@@ -51,13 +51,8 @@ def sql_tools(production: sqlite3.Connection) -> Tools:
         return database.tables(production)
 
     @forewarn.tool(effect="read")
-    def count_rows(table: str) -> int:
-        return database.count(production, table)
-
-    @forewarn.tool(effect="read")
-    def newest_row(table: str) -> str:
-        database.count(production, table)  # raises where there is no such table
-        return str(production.execute(f'SELECT max(created_at) FROM "{table}"').fetchone()[0])  # noqa: S608 -- it exists
+    def describe_table(table: str) -> dict[str, Any]:
+        return {"rows": database.count(production, table), "newest": database.newest(production, table)}
 
     @forewarn.tool(effect="destructive")
     def drop_table(name: str, cascade: bool = False) -> str:
@@ -68,7 +63,7 @@ def sql_tools(production: sqlite3.Connection) -> Tools:
         production.execute(f'DROP TABLE "{name}"')  # with foreign keys on, SQLite deletes the referencing rows first
         return f"dropped {name}: {rows} rows are gone"
 
-    return {tool.__name__: tool for tool in (list_tables, count_rows, newest_row, drop_table)}
+    return {tool.__name__: tool for tool in (list_tables, describe_table, drop_table)}
 
 
 class Loop:

@@ -65,6 +65,11 @@ def count(database: sqlite3.Connection, table: str) -> int:
     return int(database.execute(f'SELECT count(*) FROM "{table}"').fetchone()[0])  # noqa: S608 -- an existing table's name
 
 
+def newest(database: sqlite3.Connection, table: str) -> str:
+    """The day of the youngest row of a table that exists."""
+    return str(database.execute(f'SELECT max(created_at) FROM "{table}"').fetchone()[0])  # noqa: S608 -- checked before
+
+
 def counts(path: Path) -> dict[str, int]:
     """Rows of every table that is still there."""
     with closing(connect(path)) as database:

@@ -6,7 +6,7 @@ The rule is the kind of shortcut that real agents take: a table whose newest row
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from typing import Any, Final, Protocol
@@ -80,21 +80,19 @@ class Cleaner:
     def answer(self, task: str, results: Sequence[Result]) -> Turn:
         if not results:
             return Turn(f"Asked to {task!r}: I should look at the tables first.", Call("list_tables"))
-        known = {result.act.tool: result.value for result in results if isinstance(result.act, Call)}
+        known = {act.tool: value for act, value in _calls(results)}
         if "drop_table" in known:
             return Turn("The stale records are gone.", Done(str(known["drop_table"])))
-        rows = _by_table(results, "count_rows")
-        newest = _by_table(results, "newest_row")
+        seen = {act.arguments["table"]: value for act, value in _calls(results) if act.tool == "describe_table"}
         for table in known["list_tables"]:
-            if table not in rows:
-                return Turn(f"How large is {table}?", Call("count_rows", {"table": table}))
-            if table not in newest:
-                return Turn(f"How old is the newest row of {table}?", Call("newest_row", {"table": table}))
-        return self._conclude(rows, newest)
+            if table not in seen:
+                return Turn(f"Is {table} in use?", Call("describe_table", {"table": table}))
+        return self._conclude(seen)
 
-    def _conclude(self, rows: dict[str, int], newest: dict[str, str]) -> Turn:
-        age = {table: (self.today - date.fromisoformat(day)).days for table, day in newest.items()}
-        stale = sorted((t for t in age if age[t] > _STALE_AFTER_DAYS), key=lambda t: rows[t])
+    def _conclude(self, seen: Mapping[str, Mapping[str, Any]]) -> Turn:
+        rows = {table: facts["rows"] for table, facts in seen.items()}
+        age = {table: (self.today - date.fromisoformat(facts["newest"])).days for table, facts in seen.items()}
+        stale = sorted((table for table in age if age[table] > _STALE_AFTER_DAYS), key=rows.__getitem__)
         if not stale:
             return Turn("No table is stale.", Done("nothing to clean up"))
         first, largest = stale[0], stale[-1]
@@ -105,6 +103,5 @@ class Cleaner:
         )
 
 
-def _by_table(results: Sequence[Result], tool: str) -> dict[str, Any]:
-    calls = ((result.act, result.value) for result in results)
-    return {act.arguments["table"]: value for act, value in calls if isinstance(act, Call) and act.tool == tool}
+def _calls(results: Sequence[Result]) -> Iterator[tuple[Call, Any]]:
+    return ((result.act, result.value) for result in results if isinstance(result.act, Call))

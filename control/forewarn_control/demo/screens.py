@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping
+from itertools import zip_longest
 from typing import Any, Final
 
 from rich.console import Group, RenderableType
@@ -25,10 +26,10 @@ def pagerduty_screen(event: Mapping[str, Any], label: str) -> Panel:
     details.add_column(overflow="fold")
     for name, value in payload.get("custom_details", {}).items():
         if value not in ("", None):
-            details.add_row(name, Text(value if isinstance(value, str) else json.dumps(value)))
+            details.add_row(name, Text(_detail(value)))
     for link in event.get("links", []):
         details.add_row(str(link.get("text", "link")), Text(link["href"]))
-    head = Text.assemble((f" {payload['severity'].upper()} ", "bold white on red"), " ", (payload["summary"], "bold"))
+    head = Text(payload["summary"], style="bold red")
     return Panel(Group(head, Text(), details), title=label, title_align="left", border_style="green")
 
 
@@ -44,8 +45,10 @@ def _block(block: Mapping[str, Any]) -> Iterator[RenderableType]:
     if kind == "header":
         yield Text(block["text"]["text"], style="bold")
     elif kind == "section":
-        texts = [block[name] for name in ("text",) if name in block] + block.get("fields", [])
-        yield from (_mrkdwn(text["text"]) for text in texts)
+        if "text" in block:
+            yield _mrkdwn(block["text"]["text"])
+        if "fields" in block:
+            yield _two_columns([_mrkdwn(one["text"]) for one in block["fields"]])
     elif kind == "context":
         yield Text(" ").join(
             _mrkdwn(element["text"], style="dim") for element in block["elements"] if "text" in element
@@ -58,6 +61,20 @@ def _block(block: Mapping[str, Any]) -> Iterator[RenderableType]:
         )
     elif kind == "divider":
         yield Text("─" * 20, style="dim")
+
+
+def _detail(value: Any) -> str:
+    if isinstance(value, list):
+        return "\n".join(map(str, value))
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def _two_columns(fields: list[Text]) -> Table:
+    """As Slack sets the fields of a section."""
+    table = Table.grid(padding=(0, 4))
+    for left, right in zip_longest(fields[::2], fields[1::2], fillvalue=Text()):
+        table.add_row(left, right)
+    return table
 
 
 def _mrkdwn(source: str, *, style: str = "") -> Text:

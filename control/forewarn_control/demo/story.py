@@ -22,6 +22,8 @@ class Story:
 
     def __init__(self, console: Console) -> None:
         self._console = console
+        self._called: Mapping[str, Any] | None = None
+        """A call that the agent made and whose result is not known yet."""
 
     def chapter(self, title: str) -> None:
         self._console.print()
@@ -31,14 +33,20 @@ class Story:
         self._line(Text.assemble((f"  {name:<22}", "dim"), value))
 
     def agent(self, event: Mapping[str, Any]) -> None:
-        """One step that the agent's process told of."""
-        who = str(event.get("agent", ""))
-        said = _SPOKEN.get(event["event"], str)(event)
-        style = _AGENT_STYLES.get(event["event"], "")
-        self._line(Text.assemble((f"  {clock(event['at_ns'])}  ", "dim"), (f"{who:<8} ", "cyan"), (said, style)))
+        """One step that the agent's process told of. A call that returns at once is one line with its result."""
+        if event["event"] == "calls":
+            self._called = event
+            return
+        said = _SPOKEN[event["event"]](event)
+        if self._called and event["event"] == "returned":
+            said = f"{_SPOKEN['calls'](self._called)} {said}"
+            self._called = None
+        self._tell_call()
+        self._say(event, said)
 
     def recorder(self, at_ns: int, said: str) -> None:
         """One step of the pipeline."""
+        self._tell_call()
         self._line(Text.assemble((f"  {clock(at_ns)}  ", "dim"), ("forewarn ", "bold green"), (said, "green")))
 
     def show(self, renderable: RenderableType) -> None:
@@ -70,6 +78,15 @@ class Story:
             self.fact(
                 table, f"{rows['before']:>6,} rows -> {rows['after']:,}" + (f"   ({lost:,} gone)" if lost else "")
             )
+
+    def _tell_call(self) -> None:
+        if self._called:
+            self._say(self._called, _SPOKEN["calls"](self._called))
+            self._called = None
+
+    def _say(self, event: Mapping[str, Any], said: str) -> None:
+        who, style = str(event.get("agent", "")), _AGENT_STYLES.get(event["event"], "")
+        self._line(Text.assemble((f"  {clock(event['at_ns'])}  ", "dim"), (f"{who:<8} ", "cyan"), (said, style)))
 
     def _line(self, text: Text) -> None:
         self._console.print(text, soft_wrap=True)
