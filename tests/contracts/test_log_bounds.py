@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from datetime import timedelta
@@ -162,6 +163,42 @@ def _fill_until_full(log: Log) -> int:
         except LogFull:
             return n
     return 100
+
+
+def test_room_is_made_of_what_is_read_wherever_it_is(side: Any, fill: Fill, drain: Drain) -> None:
+    """An old record that somebody has yet to read does not keep the read ones behind it from being dropped."""
+    if not side.bounded:
+        pytest.skip("has no bound of its own")
+    log = side.log(max_bytes=2 << 20)
+    log.consumer("watcher", [STARTS])
+    fill(log, b"unread", topic=STARTS)
+    sink = log.consumer("sink", [BULK])
+    sink.commit(after(drain(sink, _fill_until_full(log))))
+
+    fill(log, bytes(300_000))
+
+    assert values(drain(log.consumer("watcher", [STARTS]), 1)) == [b"unread"]
+
+
+def test_a_reader_waits_where_everything_has_been_dropped(side: Any, fill: Fill, drain: Drain) -> None:
+    """A group that comes after the end of all records hears of the next one, and does not spin until then."""
+    if side.clock is None:
+        pytest.skip("age is not ours to decide here")
+    log = side.log(retention=timedelta(days=7))
+    fill(log, b"1", b"2")
+    side.clock.advance(timedelta(days=8))
+    fill(log, b"3", topic=STARTS)
+    fill(log, b"4", topic=STARTS)
+    consumer = log.consumer("latecomer", [BULK])
+    began = time.monotonic()
+
+    nothing = consumer.poll(timeout_s=0.1)
+    waited_s = time.monotonic() - began
+    fill(log, b"news")
+
+    assert nothing == []
+    assert waited_s >= 0.09
+    assert values(drain(consumer, 1)) == [b"news"]
 
 
 def test_a_full_log_still_takes_positions(side: Any, drain: Drain) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from pathlib import Path
@@ -44,16 +45,12 @@ class SqliteConsumer:
     def poll(self, *, max_records: int = 500, max_bytes: int = 16 << 20, timeout_s: float = 0.0) -> list[Record]:
         if self._ends.closed:
             raise closed(self._path)
-        if not self._ends.wait_beyond(self._next, timeout_s):
-            return []
-        batch = Batch(max_records=max_records, max_bytes=max_bytes)
-        try:
-            for table in self._tables:
-                if batch.records_left > 0 and self._ends.of(table.name) > self._next[table.name]:
-                    self._fill(batch, table)
-        except sqlite3.Error as error:
-            raise unavailable(self._path, error) from error
-        return batch.records
+        deadline = time.monotonic() + timeout_s
+        while self._ends.wait_beyond(self._next, max(0.0, deadline - time.monotonic())):
+            # Nothing is found where what was there has been dropped: then the wait goes on, from the end.
+            if records := self._read(Batch(max_records=max_records, max_bytes=max_bytes)):
+                return records
+        return []
 
     def commit(self, positions: Mapping[TopicPartition, Committed]) -> None:
         self._commit(self._group, {at.topic: committed for at, committed in positions.items()}).result()
@@ -64,6 +61,15 @@ class SqliteConsumer:
 
     def close(self) -> None:
         self._connection.close()
+
+    def _read(self, batch: Batch) -> list[Record]:
+        try:
+            for table in self._tables:
+                if batch.records_left > 0 and self._ends.of(table.name) > self._next[table.name]:
+                    self._fill(batch, table)
+        except sqlite3.Error as error:
+            raise unavailable(self._path, error) from error
+        return batch.records
 
     def _fill(self, batch: Batch, table: TopicTable) -> None:
         """Read one topic on; where the oldest records are gone, go on after them."""

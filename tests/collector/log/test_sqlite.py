@@ -67,6 +67,26 @@ def test_the_file_is_set_up_to_survive_the_machine(path: Path) -> None:
     assert (mode, synchronous) == (("wal",), (2,))
 
 
+def test_done_means_committed(path: Path) -> None:
+    """When a future is done, anybody who opens the file finds the record."""
+    found: list[int] = []
+
+    def look(_: Any) -> None:
+        other = sqlite3.connect(path)
+        found.append(other.execute("SELECT count(*) FROM topic_1").fetchone()[0])
+        other.close()
+
+    with opened(path) as log:
+        for _ in range(3):
+            with held(path):
+                append = log.append("t", b"value")
+                append.add_done_callback(look)
+            append.result(DEADLINE_S)
+            log.append("other", b"so that the callback has run").result(DEADLINE_S)
+
+    assert found == [1, 2, 3]
+
+
 def test_a_folder_that_is_not_there_is_said_at_once(tmp_path: Path) -> None:
     """Opening fails with the place and what to do."""
     with pytest.raises(LogUnavailable, match=r"missing/log\.sqlite3 .*folder exists and is writable"):
