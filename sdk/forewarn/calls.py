@@ -21,7 +21,6 @@ from typing import Any, Final, TypeAlias
 
 from forewarn.agents import Caller, current_caller
 from forewarn.conventions import (
-    CALL_DIGEST,
     REASONING,
     REASONING_SPAN_ID,
     TOOL_CALL_ARGUMENTS,
@@ -112,12 +111,7 @@ class Call:
         reasoning = latest_reasoning()
         self._arguments = arguments = encode_arguments(values, ordinary_names=tool.ordinary_names)
         digest = _digest(tool, arguments, caller, runtime)
-        attributes = {
-            **tool.attributes,
-            **caller.attributes,
-            TOOL_CALL_ARGUMENTS: arguments.record.text,
-            CALL_DIGEST: digest,
-        }
+        attributes = {**tool.attributes, **caller.attributes, TOOL_CALL_ARGUMENTS: arguments.text}
         if reasoning is not None:
             attributes[REASONING] = reasoning.text
             attributes[REASONING_SPAN_ID] = reasoning.span_id
@@ -127,7 +121,7 @@ class Call:
             tool.template,
             opened_ns,
             caller.encoded,
-            call_attributes(arguments.record.text, digest),
+            *call_attributes(arguments.text, digest),
             b"" if reasoning is None else reasoning.encoded,
         )
         self._runtime = runtime
@@ -192,7 +186,7 @@ class Call:
         if self.streamed is not None:
             result = {"items": self.streamed.items, "first": self.streamed.first}
         encoded = None if error is not None and self.streamed is None else encode_result(result)
-        record = self._arguments.record
+        record = self._arguments
         closing = Closing(outcome, error=error, result=encoded, redacted=record.redacted, cut=record.cut)
         runtime = self._runtime
         ended_ns = runtime.clock_ns()
@@ -203,7 +197,7 @@ class Call:
     def _start_record(self) -> bytes:
         """The same record each time: it may be sent to be acknowledged and, when that fails, be spooled as well."""
         if not self._start:
-            record = self._arguments.record
+            record = self._arguments
             sequence = self._runtime.next_sequence()
             self._start = self._opening.start_record(sequence, redacted=record.redacted, cut=record.cut)
         return self._start

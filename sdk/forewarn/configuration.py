@@ -16,7 +16,6 @@ import secrets
 import socket
 import threading
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import metadata
 from typing import Final, Unpack
@@ -157,18 +156,16 @@ def _set_up(settings: Settings, provider: trace.TracerProvider | None, *, wrong:
     sender_id = secrets.token_hex(8)
     description = _describe(settings, sender_id)
     environment = settings.effective_environment
-    notify: list[Callable[[], None]] = []
     spool = SegmentSpool(
         settings.spool / (quote(environment, safe="").replace(".", "%2E") or "unknown"),
         sender_id,
         description,
         max_bytes=settings.spool_max_bytes,
-        on_append=lambda: notify[0]() if notify else None,
     )
     sender = None
     if settings.endpoint and settings.key:
         sender = Sender(Drain(spool, GatewayTransport(settings.endpoint, settings.key.get_secret_value())))
-        notify.append(sender.notify)
+        spool.on_append = sender.notify
     runtime = Runtime(
         policy=Policy(
             environment=environment,

@@ -14,7 +14,7 @@ from collections.abc import AsyncGenerator, Callable, Generator
 from contextlib import suppress
 from typing import Any
 
-from forewarn.calls import Acknowledge, Call, Road, Step, Streamed, travel
+from forewarn.calls import Acknowledge, Call, Road, Streamed, travel
 from forewarn.configuration import current
 from forewarn.declarations import Declaration
 from forewarn.recording.acknowledged import wait, wait_async
@@ -154,24 +154,23 @@ def _cleared(road: Road, runtime: Runtime) -> Call:
     step = next(road)
     if isinstance(step, Acknowledge):
         step = road.send(wait(runtime.acknowledger, step.request))
-    return _run_step(step)
+    assert not isinstance(step, Acknowledge), "the road asks once"
+    return step
 
 
 async def _cleared_async(road: Road, runtime: Runtime) -> Call:
     step = next(road)
     if isinstance(step, Acknowledge):
         step = road.send(await wait_async(runtime.acknowledger, step.request))
-    return _run_step(step)
-
-
-def _run_step(step: Step) -> Call:
-    assert isinstance(step, Call), "after an acknowledgement the road goes on with the call"
+    assert not isinstance(step, Acknowledge), "the road asks once"
     return step
 
 
 def _finish(road: Road, result: object) -> None:
-    with suppress(StopIteration):
+    try:
         road.send(result)
+    except StopIteration:
+        return
 
 
 def _throw(road: Road, error: BaseException) -> None:

@@ -36,8 +36,10 @@ class Encoded(NamedTuple):
 class EncodedArguments(NamedTuple):
     """The arguments of one call: for the record, and whole in the canonical form that the digest is taken of."""
 
-    record: Encoded
+    text: str
     canonical: bytes
+    redacted: int = 0
+    cut: int = 0
 
 
 def encode_arguments(
@@ -55,17 +57,16 @@ def encode_arguments(
         except UnicodeEncodeError:
             return _encode_walking(values, limits)
         if len(text) <= limits.total and not is_suspect(text):
-            return EncodedArguments(Encoded(text), canonical)
-        return EncodedArguments(_for_record(dict(values), limits, is_plain=True), canonical)
+            return EncodedArguments(text, canonical)
+        return _cut_and_redacted(dict(values), canonical, limits)
     return _encode_walking(values, limits)
 
 
 def encode_result(value: object, limits: Limits = RECORD) -> Encoded:
     """Encode what a tool returned, looking at a large value only as far as the record goes."""
-    if type(value) in _JUST_JSON or type(value) is int:
-        walk = Walk(limits, redact=True)
-        text = _encode(walk.value(value)).decode()
-        return Encoded(text, walk.redactor.count, walk.cut)
+    kind = type(value)
+    if value is None or kind is bool or (kind is int and -LARGEST_SAFE_INT <= value <= LARGEST_SAFE_INT):  # type: ignore[operator]
+        return Encoded(_encode(value).decode())
     return _for_record(value, limits, is_plain=False)
 
 
@@ -95,8 +96,13 @@ def _encode_walking(values: Mapping[str, object], limits: Limits) -> EncodedArgu
     if not walk.has_secret_names:
         text = _encode(plain).decode()
         if len(text) <= limits.total and not is_suspect(text):
-            return EncodedArguments(Encoded(text, cut=walk.cut), canonical)
-    return EncodedArguments(_for_record(plain, limits, is_plain=True), canonical)
+            return EncodedArguments(text, canonical, cut=walk.cut)
+    return _cut_and_redacted(plain, canonical, limits)
+
+
+def _cut_and_redacted(plain: object, canonical: bytes, limits: Limits) -> EncodedArguments:
+    record = _for_record(plain, limits, is_plain=True)
+    return EncodedArguments(record.text, canonical, record.redacted, record.cut)
 
 
 def _whole(values: Mapping[str, object]) -> tuple[Walk, Plain, bytes]:

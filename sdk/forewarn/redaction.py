@@ -54,11 +54,10 @@ _PATTERNS: Final = (
     # A key that was cut has no END line.
     _Pattern("-", ("KEY-----",), r"(?s)-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)"),
     _Pattern("J", ("eyJ",), r"\beyJ[A-Za-z0-9_-]{8,}(?:\.[A-Za-z0-9_-]*){1,4}"),
-    _Pattern(".", ("ya29.",), r"\bya29\.[0-9A-Za-z_-]{20,}"),
     _Pattern("/", ("hooks.slack.com",), r"hooks\.slack\.com/(?:services|workflows|triggers)/[A-Za-z0-9/_-]{10,}"),
     _Pattern("@", ("://",), r"(?P<keep>[a-zA-Z][a-zA-Z0-9+.-]{0,40}://[^\s:/@\"']{0,256}:)[^\s/\"']{1,1024}(?=@)"),
-    _Pattern(" ", ("earer ", "EARER "), r"(?i)(?P<keep>\bbearer )[A-Za-z0-9._~+/=-]{8,}"),
-    _Pattern(" ", ("asic ", "ASIC "), r"(?P<keep>\b(?:Basic|basic|BASIC) )(?=\S*[A-Z0-9=])[A-Za-z0-9+/=]{12,}"),
+    _Pattern(" ", ("earer ",), r"(?i)(?P<keep>\bbearer )[A-Za-z0-9._~+/=-]{8,}"),
+    _Pattern(" ", ("asic ",), r"(?P<keep>\b[Bb]asic )(?=\S*[A-Z0-9=])[A-Za-z0-9+/=]{12,}"),
     # In encoded text a name is followed by `=`, by `: ` or by an escaped quote; `":` is the encoding's own.
     _Pattern("=", _NAME_MARKERS, _NAMED_VALUE),
     _Pattern(": ", _NAME_MARKERS, _NAMED_VALUE),

@@ -44,7 +44,8 @@ _OUTCOMES: Final = {outcome: attribute(OUTCOME, outcome.value) for outcome in Ou
 _SEQUENCE: Final = attribute_prefix(SEQUENCE)
 _ARGUMENTS: Final = attribute_prefix(TOOL_CALL_ARGUMENTS)
 _RESULT: Final = attribute_prefix(TOOL_CALL_RESULT)
-_DIGEST: Final = attribute_prefix(CALL_DIGEST)
+_DIGEST_HEAD: Final = attribute(CALL_DIGEST, "0" * 64)[:-64]
+"""A digest's attribute up to the digest, which is always 64 digits."""
 _STARTED: Final = attribute_prefix(TOOL_STARTED_AT)
 _NO_END: Final = b"\x41" + fixed64(0)
 
@@ -101,16 +102,16 @@ class Opening(NamedTuple):
 
 def opening(ids: SpanIds, shape: Template, started_ns: int, *encoded: bytes) -> Opening:
     """Join what is known of a span when it starts; `encoded` are attributes beside the template's."""
-    parent = b"\x22\x08" + ids.parent if ids.parent else b""
-    head = b"".join(
-        (b"\x0a\x10", ids.trace, b"\x12\x08", ids.span, parent, shape.name_and_kind, b"\x39", fixed64(started_ns))
-    )
-    return Opening(head, shape.attributes + b"".join(encoded))
+    trace, span, parent = ids
+    above = b"\x22\x08" if parent else b""
+    name_and_kind, attributes = shape
+    head = (b"\x0a\x10", trace, b"\x12\x08", span, above, parent, name_and_kind, b"\x39", fixed64(started_ns))
+    return Opening(b"".join(head), b"".join((attributes, *encoded)))
 
 
-def call_attributes(arguments: str, digest: str) -> bytes:
+def call_attributes(arguments: str, digest: str) -> tuple[bytes, bytes, bytes]:
     """What both records of a call say of its arguments."""
-    return text_attribute(_ARGUMENTS, arguments.encode()) + text_attribute(_DIGEST, digest.encode())
+    return text_attribute(_ARGUMENTS, arguments.encode()), _DIGEST_HEAD, digest.encode()
 
 
 def _counts(redacted: int, cut: int) -> bytes:

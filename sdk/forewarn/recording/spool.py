@@ -52,14 +52,14 @@ class SegmentSpool:
         *,
         max_bytes: int,
         segment_bytes: int = SEGMENT_BYTES,
-        on_append: Callable[[], None] = lambda: None,
     ) -> None:
         self.folder = folder
         self.sender = sender
         self._header = encode_header(resource)
         self._max_bytes = max_bytes
         self._segment_bytes = segment_bytes
-        self._on_append = on_append
+        self.on_append: Callable[[], None] | None = None
+        """Told of every record, after it was written."""
         self._lock = threading.RLock()
         self._claim: Claim | None = None
         self._descriptor = -1
@@ -87,7 +87,8 @@ class SegmentSpool:
                 self._write(frame)
             finally:
                 self._is_busy = was_busy
-        self._on_append()
+        if self.on_append is not None:
+            self.on_append()
 
     def written(self) -> list[Written]:
         """This process's segments, oldest first; between two writes, so that each ends with a whole frame."""

@@ -11,30 +11,33 @@ from __future__ import annotations
 import struct
 from typing import Final
 
-_SMALL: Final = 1 << 14
-
-
-def _varint(number: int) -> bytes:
-    encoded = bytearray()
-    while number > 0x7F:
-        encoded.append(number & 0x7F | 0x80)
-        number >>= 7
-    encoded.append(number)
-    return bytes(encoded)
-
-
-_VARINTS: Final = [_varint(number) for number in range(_SMALL)]
+_BITS: Final = 14
+_SMALL: Final = 1 << _BITS
+_MASK: Final = _SMALL - 1
+_LAST: Final = [bytes([n]) if n < 0x80 else bytes([n & 0x7F | 0x80, n >> 7]) for n in range(_SMALL)]
+"""A varint's last 14 bits, which is all of a small one."""
+_MORE: Final = [bytes([n & 0x7F | 0x80, n >> 7 | 0x80]) for n in range(_SMALL)]
+"""14 bits that others follow."""
+_SHORT_TEXT: Final = 8_000
+"""Up to here, all lengths around a text are small numbers."""
 fixed64: Final = struct.Struct("<Q").pack
 
 
 def varint(number: int) -> bytes:
     """A non-negative integer."""
-    return _VARINTS[number] if number < _SMALL else _varint(number)
+    if number < _SMALL:
+        return _LAST[number]
+    encoded = _MORE[number & _MASK]
+    number >>= _BITS
+    while number >= _SMALL:
+        encoded += _MORE[number & _MASK]
+        number >>= _BITS
+    return encoded + _LAST[number]
 
 
 def field(tag: bytes, content: bytes) -> bytes:
     """A length-delimited field; `tag` is its number and wire type, already encoded."""
-    return b"%b%b%b" % (tag, varint(len(content)), content)
+    return b"".join((tag, varint(len(content)), content))
 
 
 def attribute_prefix(key: str) -> bytes:
@@ -45,19 +48,21 @@ def attribute_prefix(key: str) -> bytes:
 def text_attribute(prefix: bytes, text: bytes) -> bytes:
     """A Span attribute with a text value."""
     size = len(text)
-    length = varint(size)
+    if size > _SHORT_TEXT:
+        return field(b"\x4a", prefix + field(b"", field(b"\x0a", text)))
+    length = _LAST[size]
     size += 1 + len(length)
-    value_length = varint(size)
-    size += len(prefix) + len(value_length)
-    return b"".join((b"\x4a", varint(size), prefix, value_length, b"\x0a", length, text))
+    value_length = _LAST[size]
+    return b"".join(
+        (b"\x4a", _LAST[size + len(prefix) + len(value_length)], prefix, value_length, b"\x0a", length, text)
+    )
 
 
 def int_attribute(prefix: bytes, number: int) -> bytes:
     """A Span attribute with an integer value."""
     encoded = varint(number)
-    value_length = varint(1 + len(encoded))
-    size = len(prefix) + len(value_length) + 1 + len(encoded)
-    return b"".join((b"\x4a", varint(size), prefix, value_length, b"\x18", encoded))
+    size = 1 + len(encoded)
+    return b"".join((b"\x4a", _LAST[len(prefix) + 1 + size], prefix, _LAST[size], b"\x18", encoded))
 
 
 def attribute(key: str, value: str | int) -> bytes:

@@ -1,0 +1,163 @@
+"""
+Added time of a recorded `read` call, against one raw OpenTelemetry span around the same function.
+
+Both sides use the OpenTelemetry SDK with an exporter that does nothing. The raw side makes one span with eight
+attributes, the arguments as `json.dumps` gives them. The recorded side does the same through `forewarn.tool`, and also
+writes a start record and an end record to the spool on disk, takes the digest, and looks for secrets. Repetitions of
+both are interleaved in one process, so that a slow moment of the machine hits both; the medians are compared.
+
+    python benchmarks/sdk_overhead.py [--json] [--calls 2000] [--repetitions 15] [--sending]
+
+`--sending` lets the background sender send to a local receiver in another process meanwhile.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from opentelemetry import trace
+from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
+
+import forewarn
+
+GOAL = 1.25
+ARGUMENTS: tuple[str, str, str] = (
+    "/srv/app/reports/2026/quarterly-summary.md",
+    "The quarter closed above plan in two of three regions. Costs were flat; the third region moved its launch. " * 2,
+    "overwrite",
+)
+RECEIVER = """
+import http.server
+class Receiver(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    def do_POST(self):
+        self.rfile.read(int(self.headers["content-length"]))
+        self.send_response(200)
+        self.send_header("content-type", "application/x-protobuf")
+        self.send_header("content-length", "0")
+        self.end_headers()
+    def log_message(self, *_): pass
+server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Receiver)
+print(server.server_port, flush=True)
+server.serve_forever()
+"""
+
+
+class NoExport(SpanExporter):
+    """Takes spans and does nothing with them."""
+
+    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+        return SpanExportResult.SUCCESS
+
+
+def write_report(path: str, content: str, mode: str) -> int:
+    return len(path) + len(content) + len(mode)
+
+
+def raw(provider: TracerProvider) -> Callable[[str, str, str], int]:
+    tracer = provider.get_tracer("benchmark")
+
+    def call(path: str, content: str, mode: str) -> int:
+        attributes = {
+            "gen_ai.operation.name": "execute_tool",
+            "gen_ai.tool.name": "write_report",
+            "gen_ai.tool.type": "function",
+            "gen_ai.tool.call.id": "call_1",
+            "gen_ai.tool.call.arguments": json.dumps({"path": path, "content": content, "mode": mode}),
+            "gen_ai.agent.name": "reporter",
+            "session.id": "session_1",
+            "tool.destructive": False,
+        }
+        with tracer.start_as_current_span("execute_tool write_report", attributes=attributes):
+            return write_report(path, content, mode)
+
+    return call
+
+
+def measure(call: Callable[[str, str, str], Any], calls: int) -> float:
+    """Microseconds a call."""
+    began = time.perf_counter()
+    for _ in range(calls):
+        call(*ARGUMENTS)
+    return (time.perf_counter() - began) / calls * 1e6
+
+
+@contextmanager
+def receiver() -> Iterator[str]:
+    """The address of a local OTLP receiver in a process of its own."""
+    with subprocess.Popen([sys.executable, "-c", RECEIVER], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        yield f"http://127.0.0.1:{process.stdout.readline().strip()}"
+        process.terminate()
+
+
+def compare(calls: int, repetitions: int, endpoint: str | None) -> dict[str, Any]:
+    provider = TracerProvider()
+    provider.add_span_processor(BatchSpanProcessor(NoExport(), max_queue_size=1 << 17))
+    trace.set_tracer_provider(provider)
+    sides: dict[str, Callable[[str, str, str], Any]] = {
+        "bare": write_report,
+        "raw_span": raw(provider),
+        "recorded": forewarn.tool(effect="read")(write_report),
+    }
+    taken: dict[str, list[float]] = {name: [] for name in sides}
+    with tempfile.TemporaryDirectory() as spool:
+        forewarn.configure(service="benchmark", environment="test", spool=spool, endpoint=endpoint, key=_key(endpoint))
+        with forewarn.agent("reporter"):
+            for side in sides.values():
+                measure(side, calls)
+            for _ in range(repetitions):
+                for name, side in sides.items():
+                    taken[name].append(measure(side, calls))
+        forewarn.shutdown()
+    provider.shutdown()
+    bare, span, recorded = (statistics.median(taken[name]) for name in sides)
+    return {
+        "raw_span_us": round(span - bare, 2),
+        "recorded_us": round(recorded - bare, 2),
+        "ratio": round((recorded - bare) / (span - bare), 3),
+        "goal": GOAL,
+        "sending": endpoint is not None,
+        "calls": calls,
+        "repetitions": repetitions,
+        "python": platform.python_version(),
+    }
+
+
+def _key(endpoint: str | None) -> str | None:
+    return "fwk_test_00_00" if endpoint else None
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    parser.add_argument("--calls", type=int, default=2000)
+    parser.add_argument("--repetitions", type=int, default=15)
+    parser.add_argument("--sending", action="store_true", help="send to a local receiver meanwhile")
+    options = parser.parse_args()
+    if options.sending:
+        with receiver() as endpoint:
+            result = compare(options.calls, options.repetitions, endpoint)
+    else:
+        result = compare(options.calls, options.repetitions, None)
+    if options.json:
+        print(json.dumps(result))
+        return
+    print(f"one raw OpenTelemetry span   {result['raw_span_us']:8.1f} us")
+    print(f"one recorded read call       {result['recorded_us']:8.1f} us")
+    print(f"ratio                        {result['ratio']:8.2f}    (goal: at most {GOAL})")
+
+
+if __name__ == "__main__":
+    main()
