@@ -38,6 +38,8 @@ CONFIG_NAME: Final = "forewarn.toml"
 DEFAULT: Final = "default"
 _PREFIX: Final = "FOREWARN_"
 _PATHS: Final = ("data", "rules")
+_OF_COMMANDS: Final = ("store", "store_user", "store_password")
+"""What `forewarn traces` and `forewarn query` read besides."""
 
 
 def _duration(value: object) -> object:
@@ -136,7 +138,7 @@ def variable(name: str) -> str:
 
 def unknown_variables() -> dict[str, str]:
     """FOREWARN_ variables that nothing reads -> the nearest name that something does, or ''."""
-    known = {variable(name) for name in (*ServeSettings.model_fields, *AgentSettings.model_fields)}
+    known = {variable(name) for name in (*ServeSettings.model_fields, *AgentSettings.model_fields, *_OF_COMMANDS)}
     strange = sorted(name for name in os.environ if name.startswith(_PREFIX) and name not in known)
     return {name: next(iter(get_close_matches(name, known, n=1)), "") for name in strange}
 

@@ -16,6 +16,7 @@ from forewarn_control.commands.options import Json
 from forewarn_control.commands.reporting import reported
 
 if TYPE_CHECKING:
+    from forewarn_control.demo.report import Report
     from forewarn_control.demo.stage import Stage
 
 app = typer.Typer(add_completion=False, rich_markup_mode="rich")
@@ -50,9 +51,14 @@ def demo(
         if not console.is_terminal:
             console = Console(quiet=as_json, highlight=False, width=max(console.width, _NARROWEST))
         pause_s = _PAUSE_S if console.is_terminal and not as_json else 0.0
-        report = play(Story(console), pause_s=pause_s, stay=_stay if stay else None)
-    if as_json:
-        typer.echo(json.dumps(report.as_json()))
+
+        def at_the_end(scene: Stage, report: Report) -> None:
+            if as_json:
+                typer.echo(json.dumps(report.as_json()))
+            if stay:
+                _stay(scene)
+
+        play(Story(console), pause_s=pause_s, at_the_end=at_the_end)
 
 
 def _stay(scene: Stage) -> None:

@@ -7,10 +7,12 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Final
 
 from forewarn_collector.store.reader import Reader
-
+from forewarn_collector.timeline import as_json
+from forewarn_collector.timeline_view import timeline_view
 from forewarn_control.demo import database, witness
 from forewarn_control.demo.receivers import Page
 from forewarn_control.demo.report import Report, broken_promises
@@ -32,8 +34,8 @@ class Seen:
     pages: Mapping[str, Page]
 
 
-def play(story: Story, *, pause_s: float = 0.0, stay: Callable[[Stage], None] | None = None) -> Report:
-    """Run, show and check it; raise DemoFailed with the step that was not as promised. `stay`: wait before the end."""
+def play(story: Story, *, pause_s: float, at_the_end: Callable[[Stage, Report], None]) -> None:
+    """Run, show and check it; raise DemoFailed with the step that was not as promised. All is up `at_the_end`."""
     began = time.monotonic()
     story.chapter("1  The scene")
     with stage() as scene:
@@ -55,9 +57,7 @@ def play(story: Story, *, pause_s: float = 0.0, stay: Callable[[Stage], None] | 
         broken = list(broken_promises(report))
         if broken:
             raise DemoFailed("the demo did not show what it promises", "; ".join(broken))
-        if stay is not None:
-            stay(scene)
-    return report
+        at_the_end(scene, report)
 
 
 def _introduce(story: Story, scene: Stage, before: Mapping[str, int], took_s: float) -> None:
@@ -103,7 +103,7 @@ def _reconstruct(story: Story, scene: Stage, seen: Seen) -> Report:
         call, stored_at_ns = witness.stored(reader, TOOL)
         witness.journalled(reader, len(seen.pages))
         timeline = witness.timeline(reader, seen.recorded.trace_id)
-    story.show(timeline.drawn)
+    story.show(timeline_view(timeline, zone=datetime.now().astimezone().tzinfo or UTC))
     arguments = json.loads(call["arguments"])
     table, after = arguments["name"], database.counts(scene.database)
     rows = {name: {"before": count, "after": after.get(name, 0)} for name, count in seen.before.items()}
@@ -128,5 +128,5 @@ def _reconstruct(story: Story, scene: Stage, seen: Seen) -> Report:
         rows=rows,
         receivers={name: f"{receiver.url}: {_NOT_REAL}" for name, receiver in scene.receivers._asdict().items()},
         pages={name: page.body for name, page in seen.pages.items()},
-        timeline=timeline.entries,
+        timeline=as_json(timeline)["entries"],
     )

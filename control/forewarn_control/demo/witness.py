@@ -7,12 +7,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
-from forewarn_collector.store.reader import Reader
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from forewarn.conventions import OPERATION_EXECUTE_TOOL, Topic
 from forewarn_collector.log.interface import Log
 from forewarn_collector.store.interface import StoreUnavailable
+from forewarn_collector.store.reader import Reader
+from forewarn_collector.timeline import Timeline
+from forewarn_collector.timeline import timeline as told
 from forewarn_control.demo.receivers import Page, Receiver
 from forewarn_control.errors import DemoFailed
 
@@ -72,6 +74,11 @@ def journalled(reader: Reader, pages: int) -> None:
         lambda: (row := _first(reader, _DELIVERIES)) is not None and row["sent"] >= pages,
         "the deliveries of the pages never reached the store",
     )
+
+
+def timeline(reader: Reader, trace_id: str) -> Timeline:
+    """The whole trace, as `forewarn traces show` asks for it."""
+    return told(reader.run("trace", prefix=trace_id), reader.run("trace-events", prefix=trace_id))
 
 
 def _start_of(tool: str, records: list[Any]) -> Recorded | None:
