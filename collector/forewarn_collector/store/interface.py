@@ -5,6 +5,7 @@ The store: where spans and events become rows that anyone can ask about.
   + BadPayload          a record's own fault: no repetition will help; find it and bury it
   + StoreUnavailable    nobody's fault: stop, keep the offsets, repeat later
   + BadQuery            the asker's fault: unknown name, wrong parameter, wrong SQL
+  + NotAllowed          the asker's fault: wrong user or password
   + OtherVersion        the store on disk was made by a newer program: start that one
 """
 
@@ -31,6 +32,10 @@ class StoreUnavailable(StoreError):
 
 class BadQuery(StoreError):
     """The question cannot be answered as it was put."""
+
+
+class NotAllowed(StoreError):
+    """The store does not know this user and password."""
 
 
 class OtherVersion(StoreError):

@@ -17,20 +17,29 @@ from forewarn_collector.store.clickhouse import EmbeddedStore
 from forewarn_collector.store.interface import BadQuery
 from forewarn_collector.store.library import named_queries, parse
 
-SAID = {"gen_ai.operation.name": "execute_tool", "forewarn.agent.path": "janitor > cleaner", "gen_ai.agent.name": "cleaner"}
+SAID = {
+    "gen_ai.operation.name": "execute_tool",
+    "forewarn.agent.path": "janitor > cleaner",
+    "gen_ai.agent.name": "cleaner",
+}
 TRACE = "ab" + "0" * 30
 NEEDED = {"prefix": TRACE[:3], "words": "stale customers"}
 
 
 @pytest.fixture(scope="module")
 def asked(store_home: Path, otlp: Any) -> Iterator[EmbeddedStore]:
-    """A trace with a read call, an ended and an unended destructive call and a refused one; an incident that was sent."""
+    """A trace with a read call, two destructive ones of which one never ended, and a refused one; an incident."""
     store = EmbeddedStore(store_home, database="test_queries")
     store.migrate()
     now = time.time_ns() - 60_000_000_000
     calls = [
         ("list_tables", "read", {"forewarn.outcome": "ok"}, True),
-        ("drop_table", "destructive", {"forewarn.outcome": "ok", "gen_ai.tool.call.arguments": '{"name":"customers"}'}, True),
+        (
+            "drop_table",
+            "destructive",
+            {"forewarn.outcome": "ok", "gen_ai.tool.call.arguments": '{"name":"customers"}'},
+            True,
+        ),
         ("drop_table", "destructive", {"forewarn.reasoning": "customers_old looks stale, and customers too"}, False),
         ("send_mail", "unknown", {"forewarn.outcome": "refused", "error.type": "NotRecorded"}, True),
     ]
@@ -64,7 +73,9 @@ def test_each_question_is_answered(asked: EmbeddedStore, name: str) -> None:
     """
     Every packaged file runs with its defaults and finds what is there.
     """
-    needed = {key: NEEDED[key] for key in ("prefix", "words") if key in {p.name for p in named_queries()[name].parameters}}
+    needed = {
+        key: NEEDED[key] for key in ("prefix", "words") if key in {p.name for p in named_queries()[name].parameters}
+    }
 
     rows = asked.query(name, needed)
 
@@ -99,7 +110,7 @@ def test_each_question_is_answered(asked: EmbeddedStore, name: str) -> None:
     ],
 )
 def test_what_is_asked_is_what_is_answered(
-    asked: EmbeddedStore, name: str, parameters: dict[str, Any], column: str, expected: list[Any]
+    asked: EmbeddedStore, *, name: str, parameters: dict[str, Any], column: str, expected: list[Any]
 ) -> None:
     """
     Each question finds its case, and leaves out what it does not ask for.

@@ -1,7 +1,7 @@
 -- One row per span. The record of a span that ends later replaces the earlier: a start record has end time 0.
 CREATE TABLE spans
 (
-    ts DateTime64(9) CODEC(Delta(8), ZSTD(1)) COMMENT 'start of the span',
+    ts DateTime64(9, 'UTC') CODEC(Delta(8), ZSTD(1)) COMMENT 'start of the span',
     duration_ns UInt64 CODEC(T64, ZSTD(1)) COMMENT '0 while the end is not on record',
     trace_id FixedString(16) CODEC(ZSTD(1)),
     span_id FixedString(8) CODEC(ZSTD(1)),
@@ -18,7 +18,7 @@ CREATE TABLE spans
     environment LowCardinality(String) CODEC(ZSTD(1)) COMMENT 'verified: that of the ingest key',
     environment_claimed LowCardinality(String) CODEC(ZSTD(1)) COMMENT 'what the process says of itself',
     key_id LowCardinality(String) CODEC(ZSTD(1)),
-    received_at DateTime64(9) CODEC(Delta(8), ZSTD(1)) COMMENT 'the clock of the gateway',
+    received_at DateTime64(9, 'UTC') CODEC(Delta(8), ZSTD(1)) COMMENT 'the clock of the gateway',
     operation LowCardinality(String) CODEC(ZSTD(1)),
     tool LowCardinality(String) CODEC(ZSTD(1)),
     tool_type LowCardinality(String) CODEC(ZSTD(1)),
@@ -36,8 +36,8 @@ CREATE TABLE spans
     outcome LowCardinality(String) CODEC(ZSTD(1)),
     error_type LowCardinality(String) CODEC(ZSTD(1)),
     sequence UInt64 CODEC(T64, ZSTD(1)) COMMENT '1, 2, 3 ... per sender',
-    tool_started_at DateTime64(9) CODEC(Delta(8), ZSTD(1)) COMMENT '1970: not on record',
-    acknowledged_at DateTime64(9) CODEC(Delta(8), ZSTD(1)) COMMENT '1970: not on record',
+    tool_started_at DateTime64(9, 'UTC') CODEC(Delta(8), ZSTD(1)) COMMENT '1970: not on record',
+    acknowledged_at DateTime64(9, 'UTC') CODEC(Delta(8), ZSTD(1)) COMMENT '1970: not on record',
     model LowCardinality(String) CODEC(ZSTD(1)),
     input_tokens UInt64 CODEC(T64, ZSTD(1)),
     output_tokens UInt64 CODEC(T64, ZSTD(1)),
@@ -64,7 +64,7 @@ CREATE TABLE calls
 (
     environment LowCardinality(String) CODEC(ZSTD(1)),
     effect LowCardinality(String) CODEC(ZSTD(1)),
-    ts DateTime64(9) CODEC(Delta(8), ZSTD(1)),
+    ts DateTime64(9, 'UTC') CODEC(Delta(8), ZSTD(1)),
     duration_ns UInt64 CODEC(T64, ZSTD(1)),
     trace_id FixedString(16) CODEC(ZSTD(1)),
     span_id FixedString(8) CODEC(ZSTD(1)),
@@ -89,8 +89,8 @@ SETTINGS index_granularity = 1024, ttl_only_drop_parts = 1, non_replicated_dedup
 CREATE TABLE trace_times
 (
     trace_id FixedString(16) CODEC(ZSTD(1)),
-    first_ts SimpleAggregateFunction(min, DateTime64(9)) CODEC(Delta(8), ZSTD(1)),
-    last_ts SimpleAggregateFunction(max, DateTime64(9)) CODEC(Delta(8), ZSTD(1))
+    first_ts SimpleAggregateFunction(min, DateTime64(9, 'UTC')) CODEC(Delta(8), ZSTD(1)),
+    last_ts SimpleAggregateFunction(max, DateTime64(9, 'UTC')) CODEC(Delta(8), ZSTD(1))
 )
 ENGINE = AggregatingMergeTree
 ORDER BY trace_id

@@ -47,7 +47,7 @@ WITH
     -- Ids of another length are aligned to the right: 64-bit trace ids get leading zero bytes.
     id -> if(length(id) = 16, toFixedString(id, 16), toFixedString(substring(concat(repeat('\0', 16), id), -16), 16)) AS as_trace_id,
     id -> if(length(id) = 8, toFixedString(id, 8), toFixedString(substring(concat(repeat('\0', 8), id), -8), 8)) AS as_span_id,
-    ns -> fromUnixTimestamp64Nano(toInt64(least(ns, 9223372036854775807))) AS as_time
+    ns -> fromUnixTimestamp64Nano(toInt64(least(ns, 9223372036854775807)), 'UTC') AS as_time
 SELECT
     as_time(span.start_time_unix_nano) AS ts,
     if(span.end_time_unix_nano > span.start_time_unix_nano, span.end_time_unix_nano - span.start_time_unix_nano, 0) AS duration_ns,

@@ -2,7 +2,7 @@
 CREATE TABLE events
 (
     id String CODEC(ZSTD(1)),
-    ts DateTime64(9) CODEC(Delta(8), ZSTD(1)),
+    ts DateTime64(9, 'UTC') CODEC(Delta(8), ZSTD(1)),
     kind LowCardinality(String) CODEC(ZSTD(1)),
     trace_id FixedString(16) CODEC(ZSTD(1)),
     span_id FixedString(8) CODEC(ZSTD(1)),
@@ -26,7 +26,7 @@ SETTINGS index_granularity = 1024, ttl_only_drop_parts = 1, non_replicated_dedup
 -- One row per JSON object of the topic, ids still as hexadecimal text.
 CREATE TABLE arriving_events
 (
-    id String, ts DateTime64(9), kind String, trace_id String, span_id String, rule String, severity String, incident String,
+    id String, ts DateTime64(9, 'UTC'), kind String, trace_id String, span_id String, rule String, severity String, incident String,
     target String, target_type String, environment String, service String, detail String
 )
 ENGINE = Null;

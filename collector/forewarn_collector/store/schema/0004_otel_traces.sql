@@ -34,7 +34,7 @@ SELECT
     duration_ns AS Duration,
     toString(status_code) AS StatusCode,
     status_message AS StatusMessage,
-    arrayMap(e -> fromUnixTimestamp64Nano(toInt64(e.time_unix_nano)), read_events) AS `Events.Timestamp`,
+    arrayMap(e -> fromUnixTimestamp64Nano(toInt64(e.time_unix_nano), 'UTC'), read_events) AS `Events.Timestamp`,
     arrayMap(e -> e.name, read_events) AS `Events.Name`,
     arrayMap(e -> e.attributes, read_events) AS `Events.Attributes`,
     arrayMap(l -> l.trace_id, read_links) AS `Links.TraceId`,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -64,3 +65,12 @@ def served(store_home: Path, otlp: Any, request: pytest.FixtureRequest) -> Itera
     facade.close()
     store.query(f"DROP DATABASE {database} SYNC")
     store.close()
+
+
+@pytest.fixture
+def free_port() -> int:
+    """A port of this machine on which nobody listens."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        port: int = taken.getsockname()[1]
+        return port

@@ -1,0 +1,1 @@
+"""The collector's verbs of the `forewarn` command."""

@@ -1,0 +1,117 @@
+"""How a timeline looks on a terminal: one line per thing that happened, colours only where there is a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, tzinfo
+from typing import Final
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from forewarn.conventions import Effect
+from forewarn_collector.timeline import Entry, Kind, Timeline, Told
+
+_EFFECT_STYLES: Final[dict[str, str]] = {
+    Effect.READ: "green",
+    Effect.WRITE: "yellow",
+    Effect.DESTRUCTIVE: "bold red",
+    Effect.UNKNOWN: "bold magenta",
+}
+_KIND_STYLES: Final = {
+    Kind.REASONING: "italic",
+    Kind.ALARM: "bold red",
+    Kind.PAGED: "cyan",
+    Kind.NOT_PAGED: "bold red",
+    Kind.UNKNOWN_OUTCOME: "bold yellow",
+    Kind.SPAN: "dim",
+}
+_LONGEST: Final = 2000
+_ACKNOWLEDGED_EFFECTS: Final = {Effect.DESTRUCTIVE, Effect.UNKNOWN}
+
+
+def timeline_view(story: Timeline, *, zone: tzinfo = UTC) -> RenderableType:
+    """A heading and a table; text from the trace is shown as it is, its control characters escaped."""
+    table = Table.grid(padding=(0, 2), expand=False)
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold", max_width=40)
+    table.add_column(overflow="fold", ratio=1)
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
+    for entry in story.entries:
+        table.add_row(*_cells(entry, zone))
+    return Group(_heading(story, zone), table)
+
+
+def _heading(story: Timeline, zone: tzinfo) -> Text:
+    began = datetime.fromtimestamp(story.entries[0].at_ns // 1_000_000_000, zone)
+    heading = Text(f"trace {story.trace_id}  {began:%Y-%m-%d %Z}  ")
+    heading.append(plain(story.environment) or "environment unknown", style="bold")
+    heading.append(f"  service {plain(story.service) or 'unknown'}")
+    if story.environment_claimed and story.environment_claimed != story.environment:
+        heading.append(f"  (it says of itself: {plain(story.environment_claimed)})", style="bold yellow")
+    return heading
+
+
+def _cells(entry: Entry, zone: tzinfo) -> Iterator[Text]:
+    style = _KIND_STYLES.get(entry.kind, "")
+    match entry.kind:
+        case Kind.UNKNOWN_OUTCOME:
+            yield from (Text(""), Text("outcome unknown", style), Text(entry.what, style), Text(""), Text(""))
+        case Kind.PAGED | Kind.NOT_PAGED:
+            who = "paged" if entry.kind is Kind.PAGED else "NOT paged"
+            targets = ", ".join(map(_target, entry.told))
+            yield from (_clock(entry.at_ns, zone), Text(who, style), Text(targets, style), Text(""), Text(""))
+        case _:
+            effect = Text(plain(entry.effect), _EFFECT_STYLES.get(entry.effect, ""))
+            what = Text(_what(entry), style)
+            yield from (_clock(entry.at_ns, zone), Text(plain(entry.who)), what, effect, _how(entry, zone))
+
+
+def _what(entry: Entry) -> str:
+    if entry.kind is Kind.REASONING:
+        return f"reasons: {plain(entry.what)}"
+    what = plain(entry.what)
+    if entry.error or entry.outcome not in ("", "ok"):
+        return f"{what} -> {entry.outcome or 'error'}{': ' if entry.error else ''}{plain(entry.error)}"
+    return f"{what} -> {plain(entry.result)}" if entry.result else what
+
+
+def _how(entry: Entry, zone: tzinfo) -> Text:
+    """How long it took; for a call that had to be acknowledged first, when it was on record."""
+    parts = []
+    if entry.effect in _ACKNOWLEDGED_EFFECTS and entry.recorded_ns:
+        parts.append(f"recorded {_clock(entry.recorded_ns, zone)}")
+    if entry.acknowledged_after_ms is not None:
+        parts.append(f"acknowledged +{_duration(entry.acknowledged_after_ms)}")
+    if entry.took_ms and entry.kind is not Kind.REASONING:
+        parts.append(_duration(entry.took_ms) if not parts else f"took {_duration(entry.took_ms)}")
+    return Text(", ".join(parts))
+
+
+def _target(told: Told) -> str:
+    after = f" (+{_duration(told.after_ms)})" if told.after_ms is not None else ""
+    reason = f": {plain(told.reason)}" if told.reason else ""
+    return f"{plain(told.target)} via {plain(told.target_type)}{after}{reason}"
+
+
+def _clock(at_ns: int, zone: tzinfo) -> Text:
+    seconds, nanoseconds = divmod(at_ns, 1_000_000_000)
+    return Text(f"{datetime.fromtimestamp(seconds, zone):%H:%M:%S}.{nanoseconds // 1_000_000:03d}")
+
+
+def _duration(milliseconds: float) -> str:
+    if milliseconds < 10:
+        return f"{milliseconds:.1f} ms"
+    if milliseconds < 1000:
+        return f"{milliseconds:.0f} ms"
+    if milliseconds < 120_000:
+        return f"{milliseconds / 1000:.1f} s"
+    return f"{milliseconds / 60_000:.0f} min"
+
+
+def plain(text: str) -> str:
+    """One line without control characters: what a tool is called must not move the reader's cursor."""
+    cut = text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."
+    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in cut)
