@@ -15,9 +15,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+
 from forewarn import configuration
 from forewarn.testing import Record, read_record
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 KEY = "fwk_production_0a1b_secretsecret"
 DEVELOPMENT_KEY = "fwk_development_0a1b_secretsecret"
@@ -70,7 +71,13 @@ def behave(handler: BaseHTTPRequestHandler, post: Post) -> None:
 
 @dataclass
 class Gateway:
-    """A local HTTP server; `react` is what it does with a request."""
+    """A local HTTP server; `react` is what it does with a request. Tests reach the rest of this module through it."""
+
+    KEY = KEY
+    DEVELOPMENT_KEY = DEVELOPMENT_KEY
+    answer = staticmethod(answer)
+    acknowledgement = staticmethod(acknowledgement)
+    behave = staticmethod(behave)
 
     port: int = 0
     react: Reaction = behave
@@ -96,13 +103,12 @@ class Gateway:
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["content-length"]))
                 post = Post(self.path, {name.lower(): value for name, value in self.headers.items()}, body)
+                gateway.posts.append(post)
                 try:
                     gateway.react(self, post)
                     self.wfile.flush()
                 except (BrokenPipeError, ConnectionResetError):
                     self.close_connection = True
-                    return
-                gateway.posts.append(post)
 
             def log_message(self, *_: Any) -> None:
                 pass
@@ -142,8 +148,7 @@ def fresh_process(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[N
     yield
     if configuration._setup is not None:
         configuration._setup.close(0.0)
-    monkeypatch.setattr(configuration, "_setup", None)
-    monkeypatch.setattr(configuration, "_runtime", None)
+    configuration._setup = configuration._runtime = None
 
 
 def eventually(look: Callable[[], Any], *, within_s: float = 10.0) -> Any:

@@ -11,8 +11,9 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-import forewarn
 import pytest
+
+import forewarn
 from forewarn.testing import FIRST_TICK_NS, TICK_NS, record, refuse, unreachable
 
 
@@ -398,7 +399,7 @@ def test_only_allow_lets_a_destructive_call_run(decision: str) -> None:
 @pytest.mark.parametrize("effect", ["destructive", None])
 def test_unacknowledged_in_production_does_not_run(environment: str, effect: Any) -> None:
     """
-    In production, and where the environment is not known, a call that nobody acknowledged is refused; that is on record.
+    In production, and where the environment is not known, an unacknowledged call is refused, and that is on record.
     """
     ran = []
 
@@ -459,7 +460,7 @@ async def test_no_kind_of_tool_runs_when_refused(kind: str) -> None:
         ran.append(1)
         yield 1
 
-    with record(unreachable, environment="production") as recorded, pytest.raises(forewarn.NotRecorded):
+    async def call() -> None:
         match kind:
             case "plain":
                 forewarn.tool(plain)()
@@ -469,6 +470,9 @@ async def test_no_kind_of_tool_runs_when_refused(kind: str) -> None:
                 next(forewarn.tool(generator)())
             case _:
                 await anext(forewarn.tool(async_generator)())  # type: ignore[arg-type]
+
+    with record(unreachable, environment="production") as recorded, pytest.raises(forewarn.NotRecorded):
+        await call()
 
     assert ran == []
     assert [one["attributes"]["forewarn.outcome"] for one in recorded.ends] == ["refused"]

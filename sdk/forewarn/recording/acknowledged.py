@@ -107,6 +107,8 @@ class GatewayAcknowledger:
                 )
                 body = self._body(response, deadline)
         except (urllib3.exceptions.HTTPError, OSError) as error:
+            if self._clock() >= deadline:
+                raise _too_late(self._patience_s) from error
             raise _Retryable(f"{self._url}: {cause_of(error)}") from error
         if response.status in _RETRIED:
             raise _Retryable(f"{self._url} answered {response.status}", retry_after_s(response.headers) or 0.0)
@@ -126,7 +128,7 @@ class GatewayAcknowledger:
 class Unconfigured:
     """Stands where an acknowledger would be when there is no endpoint or no key: nothing is ever acknowledged."""
 
-    patience_s = 0.0
+    patience_s = 1.0
 
     def __init__(self, reason: str, remedy: str) -> None:
         self._refusal = (reason, remedy)
