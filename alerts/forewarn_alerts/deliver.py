@@ -56,16 +56,26 @@ class Deliverer:
         self._targets = dict(targets)
         self._clock_ns = clock_ns
         self._bell = bell or Bell()
+        # A target that names a time (Retry-After) means all of its pages. After a restart it is simply asked once more.
+        self._held_until_ns: dict[str, int] = {}
 
     def deliver_due(self, target: Target) -> int:
-        """One attempt for each page that is due at the target."""
-        deliveries = self._outbox.due(target.name)
-        for delivery in deliveries:
+        """One attempt for each page that is due at the target, until it asks for time."""
+        attempts = 0
+        for delivery in self._outbox.due(target.name):
+            if self._is_held(target):
+                break
+            attempts += 1
             answer = _attempted(target, delivery)
             self._outbox.settle(delivery, target.type, answer)
             if not isinstance(answer, Delivered):
                 logger.warning("page %s to %s was not delivered: %s", delivery.id, target.name, answer.reason)
-        return len(deliveries)
+            if isinstance(answer, Retry) and answer.after_s:
+                self._held_until_ns[target.name] = self._clock_ns() + int(answer.after_s * 1e9)
+        return attempts
+
+    def _is_held(self, target: Target) -> bool:
+        return self._clock_ns() < self._held_until_ns.get(target.name, 0)
 
     def step(self) -> int:
         """Everything that is due now, one target after the other; then the journal. The number of attempts made."""
@@ -105,7 +115,10 @@ class Deliverer:
 
     def _patience_s(self, target: Target, stop: Event) -> float:
         due_ns = self._patiently(lambda: self._outbox.next_due_ns(target.name), stop)
-        return min(_WAIT_S, max(0.0, (due_ns - self._clock_ns()) / 1e9)) if due_ns else _WAIT_S
+        if due_ns is None:
+            return _WAIT_S
+        next_ns = max(due_ns, self._held_until_ns.get(target.name, 0))
+        return min(_WAIT_S, max(0.0, (next_ns - self._clock_ns()) / 1e9))
 
     def _fail_abandoned(self) -> int:
         """A page for a target that is gone from the configuration is on record as failed, not forgotten."""

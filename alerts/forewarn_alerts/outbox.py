@@ -103,14 +103,6 @@ class Outbox:
         self._write(
             delivery, kind, values, {"reason": answer.reason, "will_retry": True, "retry_in_s": round(wait_s, 3)}
         )
-        if answer.after_s is not None:
-            self._hold(delivery.target, due_at_ns)
-
-    def _hold(self, target: str, until_ns: int) -> None:
-        """The target asked for time: nothing else is sent to it before that either."""
-        waiting = (OUTBOX.c.target == target, OUTBOX.c.state == DeliveryState.PENDING, OUTBOX.c.due_at_ns < until_ns)
-        with self._engine.begin() as connection:
-            connection.execute(update(OUTBOX).where(*waiting).values(due_at_ns=until_ns))
 
     def _write(
         self, delivery: Delivery, kind: TargetType | None, values: dict[str, Any], detail: dict[str, Any]

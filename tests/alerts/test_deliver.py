@@ -7,6 +7,7 @@ from __future__ import annotations
 import json
 import threading
 import time
+from concurrent.futures import Future
 from typing import Any
 
 import pytest
@@ -18,11 +19,13 @@ from forewarn.conventions import Topic
 from forewarn_alerts.bell import Bell
 from forewarn_alerts.deliver import Deliverer
 from forewarn_alerts.incidents import Incidents
+from forewarn_alerts.journal import Journal
 from forewarn_alerts.notify.interface import Delivered, Message, Rejected, Retry
 from forewarn_alerts.outbox import FIRST_RETRY_S, LONGEST_RETRY_S, retry_in_s
 from forewarn_alerts.rules import load_rules
 from forewarn_alerts.tables import OUTBOX
 from forewarn_alerts.watcher import Watcher
+from forewarn_collector.log.interface import LogFull
 from forewarn_collector.log.memory import MemoryLog
 
 
@@ -130,22 +133,21 @@ def test_a_target_that_asks_for_time_is_left_alone(office: Office) -> None:
     """
     Retry-After holds for every page to that target, and for no other target.
     """
+    pager, chat = office.targets.values()
+    pager.answers = [Retry("answered 429", 30.0)]
     office.page(1)
     office.page(2)
-    office.targets["pager"].answers = [Retry("answered 429", 30.0)]
-    office.deliverer.deliver_due(office.targets["pager"])
-    sent = len(office.targets["pager"].pages)
-
+    office.deliverer.step()
     office.page(3)
     office.clock.advance(29)
-    office.deliverer.deliver_due(office.targets["chat"])
+    office.deliverer.step()
+    assert (len(pager.pages), len(chat.pages)) == (1, 3)
 
-    assert len(office.targets["chat"].pages) == 3
-    assert [row.state for row in office.rows() if row.target == "pager"].count("pending") == 2
     office.clock.advance(2)
     office.deliverer.step()
+
     assert {row.state for row in office.rows()} == {"sent"}
-    assert len(office.targets["pager"].pages) == sent + 2
+    assert len(pager.pages) == 4
 
 
 def test_a_page_nobody_takes_for_a_day_is_given_up_on_record(office: Office) -> None:
@@ -219,6 +221,26 @@ def test_a_page_that_breaks_a_target_does_not_hold_up_the_next(office: Office, k
 
     waiting = [(row.state, row.answer) for row in office.rows() if row.target == "pager"]
     assert sorted(waiting) == [("pending", "a fault of the target's code: ZeroDivisionError"), ("sent", "yes")]
+
+
+def test_events_that_the_log_refuses_are_kept(office: Office) -> None:
+    """
+    They are forgotten only once the log has them.
+    """
+
+    class Full:
+        def append(self, *_: Any, **__: Any) -> Future[Any]:
+            refused: Future[Any] = Future()
+            refused.set_exception(LogFull("full"))
+            return refused
+
+    office.page()
+    with pytest.raises(LogFull):
+        Journal(office.engine, Full()).publish()  # type: ignore[arg-type]
+
+    office.deliverer.step()
+
+    assert [event["kind"] for event in office.events()] == ["incident.opened", "delivery.sent", "delivery.sent"]
 
 
 def test_a_dead_target_holds_up_nobody_and_the_bell_wakes_at_once(kit: Any) -> None:

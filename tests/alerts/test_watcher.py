@@ -19,7 +19,7 @@ from forewarn_alerts.incidents import Incidents
 from forewarn_alerts.notify.interface import Page
 from forewarn_alerts.rules import load_rules
 from forewarn_alerts.tables import HITS, INCIDENTS, OPEN_CALLS, OUTBOX
-from forewarn_alerts.watcher import COMMIT_EVERY_NS, GROUP, TOPICS, Watcher
+from forewarn_alerts.watcher import CHUNK_RECORDS, COMMIT_EVERY_NS, GROUP, TOPICS, Watcher
 from forewarn_collector.log.interface import Committed, TopicPartition
 
 BAD_RULE = "title: Bad\nseverity: info\non: start\nwhen: call.arguments.nope == 1\n"
@@ -271,6 +271,23 @@ def test_a_restart_forgets_no_deadline_and_reads_on_before_it_pages(world: World
 
     overdue = [row for row in world.rows(INCIDENTS) if row.rule == "outcome-unknown"]
     assert [row.group_key.split("\n")[0] for row in overdue] == [kit.Call(number=2).trace_id]
+
+
+def test_a_topic_that_was_never_read_is_read_before_anyone_is_paged(world: World, kit: Any) -> None:
+    """
+    The watcher died before its first commit: it knows no position, and the end is still unread.
+    """
+    kit.send(world.log, kit.Call())
+    world.watcher.step()
+    for number in range(2, CHUNK_RECORDS + 1):  # the first chunk is just full: nothing of the other topic fits in
+        kit.send(world.log, kit.Call(number=number, effect="read"))
+    kit.send(world.log, kit.Call(), ended=True)
+    kit.clock.advance(3600)
+
+    world.start()
+    world.settle()
+
+    assert world.opened() == ["destructive-in-production"]
 
 
 def test_starts_in_the_bulk_topic_count_too(kit: Any) -> None:
