@@ -58,5 +58,5 @@ def test_a_framework_agent_is_on_record_step_by_step(example: str, serve: Any, p
     )
     assert acknowledged_first
     eventually(lambda: pagers.pagerduty and pagers.slack)
-    assert [page["payload"]["custom_details"]["tool"] for page in pagers.pagerduty] == ["drop_table"]
+    assert [page["payload"]["component"] for page in pagers.pagerduty] == ["drop_table"]
     assert len(pagers.slack) == 1

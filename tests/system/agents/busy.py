@@ -27,5 +27,5 @@ with forewarn.agent(name):
             ended = "ran"
         except forewarn.NotRecorded:
             ended = "refused"
-        print(json.dumps({"tool": tool.__name__, "number": number, "ended": ended}), flush=True)
+        print(json.dumps({"agent": name, "tool": tool.__name__, "number": number, "ended": ended}), flush=True)
 forewarn.flush(timeout=60)
