@@ -46,18 +46,40 @@ class Server:
     data: Path
     ready: dict[str, Any]
 
+    def stop(self) -> tuple[int, str]:
+        """The exit status and everything on standard error."""
+        self.process.terminate()
+        _, errors = self.process.communicate(timeout=30)
+        return self.process.returncode, errors
 
-def serve(folder: Path) -> Server:
+
+def serve(folder: Path, **environment: str) -> Server:
     data = folder / "data"
     command = [sys.executable, "-m", "forewarn", "serve", "--json", "--data", str(data), *FREE_PORTS]
     process = subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=folder, env=clean_environment()
-    )
+        command,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=folder, env=clean_environment(**environment),
+    )  # fmt: skip
     assert process.stdout is not None
     line = process.stdout.readline()
     if not line:
         pytest.fail(process.communicate()[1])
     return Server(process, data, json.loads(line))
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Callable[..., Server]]:
+    """Starts servers on one data folder, one after the other; each is ended with the test."""
+    servers: list[Server] = []
+
+    def one(**environment: str) -> Server:
+        servers.append(serve(tmp_path, **environment))
+        return servers[-1]
+
+    yield one
+    for server in servers:
+        server.process.kill()
+        server.process.communicate()
 
 
 @pytest.fixture(scope="session")

@@ -12,14 +12,22 @@ import socket
 import stat
 import subprocess
 import sys
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from urllib3.util import make_headers
+
+from forewarn.conventions import EFFECT, OPERATION_EXECUTE_TOOL, OPERATION_NAME, RECORD, TOOL_NAME
+from forewarn_control.demo import slack
+from forewarn_control.demo.receivers import Receiver
 
 FREE_PORTS = ("--http", "127.0.0.1:0", "--store-http", "127.0.0.1:0")
 
@@ -68,19 +76,12 @@ def test_the_store_answers_readers_with_the_password_only(server: Any) -> None:
     """
     The store's door asks for the credentials that were printed.
     """
-    url = f"{server.ready['store']}/?query=SELECT+count()+FROM+spans"
-    reader = server.ready["reader"]
-    passwords = urllib.request.HTTPPasswordMgrWithDefaultRealm()
-    passwords.add_password(None, url, reader["user"], reader["password"])
-
     with pytest.raises(urllib.error.HTTPError) as refused:
-        fetched(url)
+        fetched(f"{server.ready['store']}/?query=SELECT+1")
     refused.value.close()
-    with urllib.request.build_opener(urllib.request.HTTPBasicAuthHandler(passwords)).open(url, timeout=10) as response:
-        answer = response.read()
 
     assert refused.value.code == 401
-    assert answer == b"0\n"
+    assert asked(server, "SELECT count() FROM spans") == "0\n"
 
 
 def test_the_first_start_tells_how_to_point_an_agent_at_it(tmp_path: Path) -> None:
@@ -120,6 +121,73 @@ def _told(folder: Path, *, ended_by: int) -> Told:
         process.send_signal(ended_by)
         _, errors = process.communicate(timeout=30)
     return Told("".join([*lines, line]), errors, process.returncode)
+
+
+def test_what_was_answered_is_stored_and_paged_before_it_ends(start: Callable[..., Any], tmp_path: Path) -> None:
+    """
+    A stop right after the answer leaves nothing for the next start: the record is stored, the page is out.
+    """
+    with Receiver("Slack", slack.answer) as receiver:
+        first = start(FOREWARN_SLACK_WEBHOOK_URL=receiver.url + slack.PATH)
+        request = urllib.request.Request(
+            f"{first.ready['http']}/v1/intents",
+            destructive_start(),
+            {
+                "Content-Type": "application/x-protobuf",
+                "Authorization": f"Bearer {first.ready['keys']['production']}",
+            },
+        )
+        with urllib.request.urlopen(request, timeout=10) as response:
+            cleared = json.loads(response.read())
+        status, errors = first.stop()
+        pages = list(receiver.pages)
+        second = start()
+
+    assert (status, errors) == (0, "")
+    assert cleared["environment"] == "production"
+    assert len(pages) == 1
+    assert asked(second, "SELECT tool, environment, record FROM spans") == "drop_table\tproduction\tstart\n"
+    assert asked(second, "SELECT count() FROM events WHERE kind = 'delivery.sent'") == "1\n"
+
+
+def test_a_role_that_dies_ends_the_process(tmp_path: Path) -> None:
+    """
+    Rather than to live half dead, it says which role died, and ends with status 1.
+    """
+    code = (
+        "from forewarn_collector.sink import Sink\nSink.run = lambda self, stop: 1 / 0\n"
+        "from forewarn.__main__ import main\nmain()"
+    )
+
+    done = subprocess.run(
+        [sys.executable, "-c", code, "serve", "--data", "data", *FREE_PORTS],
+        capture_output=True, text=True, check=False, timeout=60, cwd=tmp_path,
+    )  # fmt: skip
+
+    assert done.returncode == 1
+    assert "CRITICAL sink" in done.stderr
+    assert "stopped, because a role died: sink: ZeroDivisionError" in done.stderr
+
+
+def destructive_start() -> bytes:
+    """A start record as an SDK sends it."""
+    request = ExportTraceServiceRequest()
+    span = request.resource_spans.add().scope_spans.add().spans.add()
+    span.trace_id, span.span_id, span.name = b"t" * 16, b"s" * 8, f"{OPERATION_EXECUTE_TOOL} drop_table"
+    span.start_time_unix_nano = time.time_ns()
+    said = {RECORD: "start", OPERATION_NAME: OPERATION_EXECUTE_TOOL, TOOL_NAME: "drop_table", EFFECT: "destructive"}
+    for name, value in said.items():
+        attribute = span.attributes.add()
+        attribute.key, attribute.value.string_value = name, value
+    return request.SerializeToString()
+
+
+def asked(server: Any, sql: str) -> str:
+    reader = server.ready["reader"]
+    headers = make_headers(basic_auth=f"{reader['user']}:{reader['password']}")
+    request = urllib.request.Request(f"{server.ready['store']}/?query={quote(sql)}", headers=headers)
+    with urllib.request.urlopen(request, timeout=10) as response:
+        return response.read().decode()
 
 
 def test_a_port_in_use_is_named_with_the_way_out(command: Callable[..., Any]) -> None:
