@@ -70,7 +70,8 @@ SPANS = [
     ),
     span(
         4, 5000, 1, operation="execute_tool", tool="send_mail", effect="unknown", outcome="refused",
-        status_code="Error", error_type="NotRecorded", status_message="the record is not durable", acknowledged_ns=START + 5_001_300_000,
+        status_code="Error", error_type="NotRecorded", status_message="the record is not durable",
+        acknowledged_ns=START + 5_001_300_000,
     ),
 ]  # fmt: skip
 EVENTS = [

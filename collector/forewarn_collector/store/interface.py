@@ -23,7 +23,7 @@ class StoreError(Exception):
 
 
 class BadPayload(StoreError):
-    """At least one record of the batch cannot be stored, today or ever; nothing of the batch was."""
+    """At least one record of the batch cannot be stored, today or ever; a part of the others may have been."""
 
 
 class StoreUnavailable(StoreError):
@@ -66,10 +66,11 @@ class Store(Protocol):
 
     def insert_spans(self, records: Sequence[Record], *, token: str) -> None:
         """
-        Store the spans of OTLP requests, all or none; return once they would survive a crash of this machine.
+        Store the spans of OTLP requests; return once all would survive a crash of this machine.
 
         A token that was used before makes the insert a no-op, whatever the records hold. Raises `BadPayload` where one
-        of them cannot be decoded (`rejected` finds out which) and `StoreUnavailable`.
+        of them cannot be decoded, and `StoreUnavailable`. Either may leave a part stored; storing the records again, cut
+        in any way, changes no count.
         """
         ...
 
