@@ -35,7 +35,7 @@ from forewarn_collector.data_folder import DataFolder, DataFolderError
 from forewarn_collector.gateway.app import Gateway
 from forewarn_collector.gateway.keys import KeyRing, KeysUnavailable
 from forewarn_collector.gateway.metrics import GatewayMetrics
-from forewarn_collector.log.interface import LogError
+from forewarn_collector.log.interface import Log, LogError
 from forewarn_collector.log.sqlite import SqliteLog
 from forewarn_collector.sink import Sink, SinkError
 from forewarn_collector.state import open_state
@@ -47,6 +47,7 @@ from forewarn_control.folder import Endpoints, reader_credentials
 from forewarn_control.roles import Roles
 from forewarn_control.servers import Application, HttpServer
 from forewarn_control.settings import ServeSettings
+from forewarn_control.trace_page import TracePage
 
 logger = logging.getLogger(__name__)
 
@@ -64,6 +65,17 @@ class Serving:
     first_keys: Mapping[str, str]
     """Environment -> key, of the keys that were made because there were none; their only appearance."""
     rules: int
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What the roles stand on."""
+
+    log: Log
+    store: Store
+    state: Engine
+    rules: RuleSet
+    links: Links
 
 
 class House:
@@ -97,7 +109,7 @@ class House:
         store_http = opened.enter_context(listen(settings.store_http, flag="--store-http"))
         endpoints = Endpoints(_url(bound(http)), _url(bound(store_http)), reader_credentials(folder.endpoints))
 
-        self.log = SqliteLog(folder.log, retention=settings.log_retention, clock_ns=self._clock_ns)
+        self.log: Log = SqliteLog(folder.log, retention=settings.log_retention, clock_ns=self._clock_ns)
         opened.callback(self.log.close)
         state = open_state(folder.state_url)
         opened.callback(state.dispose)
@@ -109,7 +121,8 @@ class House:
         opened.callback(store.close)
         store.migrate()
 
-        self._start_roles(opened, store, state, rules)
+        links = Links(base_url=settings.public_url or endpoints.http, runbook_url=settings.runbook_url)
+        self._start_roles(opened, Parts(self.log, store, state, rules, links))
         keys = KeyRing(state)
         metrics = GatewayMetrics(self.registry)
         gateway = Gateway(self.log, keys, clock_ns=self._clock_ns, metrics=metrics, checks={"roles": self._check_roles})
@@ -117,24 +130,23 @@ class House:
         opened.callback(facade.close)
         doors: dict[str, tuple[Application, socket.socket]] = {
             "store-http": (facade, store_http),
-            "http": (Front(gateway), http),
+            "http": (Front(gateway, TracePage(store, endpoints.reader)), http),
         }
         opened.callback(self.roles.stop, *doors)
         self._open_doors(doors)
         endpoints.write(folder.endpoints)
         return Serving(endpoints, _first_keys(keys), len(rules.rules))
 
-    def _start_roles(self, opened: ExitStack, store: Store, state: Engine, rules: RuleSet) -> None:
+    def _start_roles(self, opened: ExitStack, parts: Parts) -> None:
         """From here on the log's records move. Each role can be stepped by hand once its thread is gone."""
-        bell = Bell()
-        settings = self._settings
-        sink = Sink(self.log, store, clock_ns=self._clock_ns, registry=self.registry)
+        settings, log, clock_ns, bell = self._settings, parts.log, self._clock_ns, Bell()
+        sink = Sink(log, parts.store, clock_ns=clock_ns, registry=self.registry)
         opened.callback(sink.close)
-        links = Links(base_url=settings.public_url, runbook_url=settings.runbook_url)
-        incidents = Incidents(state, settings.routes(), clock_ns=self._clock_ns, links=links)
-        watcher = Watcher(self.log, rules, incidents, clock_ns=self._clock_ns, bell=bell)
+        incidents = Incidents(parts.state, settings.routes(), clock_ns=clock_ns, links=parts.links)
+        watcher = Watcher(log, parts.rules, incidents, clock_ns=clock_ns, bell=bell)
         opened.callback(watcher.close)
-        deliverer = Deliverer(state, open_targets(settings.all_targets()), self.log, clock_ns=self._clock_ns, bell=bell)
+        targets = open_targets(settings.all_targets())
+        deliverer = Deliverer(parts.state, targets, log, clock_ns=clock_ns, bell=bell)
         opened.callback(deliverer.close)
         opened.callback(self._settle, watcher.step, deliverer.step, sink.step)
         opened.callback(self.roles.stop, "sink", "watcher", "deliverer")

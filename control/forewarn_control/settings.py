@@ -38,8 +38,8 @@ CONFIG_NAME: Final = "forewarn.toml"
 DEFAULT: Final = "default"
 _PREFIX: Final = "FOREWARN_"
 _PATHS: Final = ("data", "rules")
-_OF_COMMANDS: Final = ("store", "store_user", "store_password")
-"""What `forewarn traces` and `forewarn query` read besides."""
+_OF_COMMANDS: Final = ("config", "store", "store_user", "store_password")
+"""What commands read besides."""
 
 
 def _duration(value: object) -> object:

@@ -84,6 +84,25 @@ def test_the_store_answers_readers_with_the_password_only(server: Any) -> None:
     assert asked(server, "SELECT count() FROM spans") == "0\n"
 
 
+@pytest.mark.parametrize("trace", ["0" * 32, "0", "../metrics"])
+def test_a_trace_is_shown_to_the_reader_only(server: Any, trace: str) -> None:
+    """
+    The page behind a link asks for the reader's password before it looks at anything; what is not there is 404.
+    """
+    url = f"{server.ready['http']}/traces/{trace}"
+
+    with pytest.raises(urllib.error.HTTPError) as stranger:
+        fetched(url)
+    stranger.value.close()
+    with pytest.raises(urllib.error.HTTPError) as reader:
+        opened(server, url)
+    reader.value.close()
+
+    assert stranger.value.code == 401
+    assert stranger.value.headers["www-authenticate"].startswith("Basic ")
+    assert reader.value.code == 404
+
+
 def test_the_first_start_tells_how_to_point_an_agent_at_it(tmp_path: Path) -> None:
     """
     A person gets lines to copy, once. SIGTERM and Ctrl-C end it in order; its keys and its reader outlive it.
@@ -148,6 +167,10 @@ def test_what_was_answered_is_stored_and_paged_before_it_ends(start: Callable[..
     assert len(pages) == 1
     assert asked(second, "SELECT tool, environment, record FROM spans") == "drop_table\tproduction\tstart\n"
     assert asked(second, "SELECT count() FROM events WHERE kind = 'delivery.sent'") == "1\n"
+    linked = opened(second, f"{second.ready['http']}/traces/{(b't' * 16).hex()}")
+    assert "drop_table()" in linked
+    assert "outcome unknown" in linked
+    assert "paged" in linked
 
 
 def test_a_role_that_dies_ends_the_process(tmp_path: Path) -> None:
@@ -183,9 +206,13 @@ def destructive_start() -> bytes:
 
 
 def asked(server: Any, sql: str) -> str:
+    return opened(server, f"{server.ready['store']}/?query={quote(sql)}")
+
+
+def opened(server: Any, url: str) -> str:
+    """As the reader, with the password."""
     reader = server.ready["reader"]
-    headers = make_headers(basic_auth=f"{reader['user']}:{reader['password']}")
-    request = urllib.request.Request(f"{server.ready['store']}/?query={quote(sql)}", headers=headers)
+    request = urllib.request.Request(url, headers=make_headers(basic_auth=f"{reader['user']}:{reader['password']}"))
     with urllib.request.urlopen(request, timeout=10) as response:
         return response.read().decode()
 

@@ -22,7 +22,8 @@ def as_json(serving: Serving) -> str:
 
 def as_text(serving: Serving, settings: ServeSettings) -> str:
     """Lines for a person; those to copy stand alone."""
-    return "\n".join([*_about(serving, settings), *_sending(serving), *_reading(serving)])
+    endpoint = settings.public_url.rstrip("/") or serving.endpoints.http
+    return "\n".join([*_about(serving, settings), *_sending(serving, endpoint), *_reading(serving)])
 
 
 def _about(serving: Serving, settings: ServeSettings) -> Iterator[str]:
@@ -38,17 +39,17 @@ def _about(serving: Serving, settings: ServeSettings) -> Iterator[str]:
         yield "                   (this console only: put your targets under [targets] in forewarn.toml)"
 
 
-def _sending(serving: Serving) -> Iterator[str]:
+def _sending(serving: Serving, endpoint: str) -> Iterator[str]:
     yield ""
     if not serving.first_keys:
         yield "Keys exist already; a key is shown once. Make another: forewarn keys create --environment production"
         yield ""
-        yield f"  export FOREWARN_ENDPOINT={serving.endpoints.http}"
+        yield f"  export FOREWARN_ENDPOINT={endpoint}"
         return
     key = serving.first_keys[Environment.PRODUCTION]
     yield "Point an agent at it. The key decides the environment; it is shown this once:"
     yield ""
-    yield f"  export FOREWARN_ENDPOINT={serving.endpoints.http}"
+    yield f"  export FOREWARN_ENDPOINT={endpoint}"
     yield f"  export FOREWARN_KEY={key}"
     yield ""
     yield "While you develop, use this one instead:"
@@ -57,7 +58,7 @@ def _sending(serving: Serving) -> Iterator[str]:
     yield ""
     yield "Any other OpenTelemetry sender:"
     yield ""
-    yield f"  export OTEL_EXPORTER_OTLP_ENDPOINT={serving.endpoints.http} OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf"
+    yield f"  export OTEL_EXPORTER_OTLP_ENDPOINT={endpoint} OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf"
     yield f"  export OTEL_EXPORTER_OTLP_HEADERS=authorization={quote(f'Bearer {key}')}"
 
 

@@ -23,7 +23,7 @@ app = typer.Typer(add_completion=False, rich_markup_mode="rich")
 
 _PAUSE_S: Final = 0.35
 """How long the scripted model thinks where a person is watching."""
-_NARROWEST: Final = 100
+_NARROWEST: Final = 140
 """Columns where there is no terminal to ask."""
 
 

@@ -12,6 +12,12 @@ Data = Annotated[
     typer.Option(help="The data folder (FOREWARN_DATA; else the platform's user data folder).", show_default=False),
 ]
 Config = Annotated[
-    Path | None, typer.Option(help="The settings file (else forewarn.toml, if it is here).", show_default=False)
+    Path | None,
+    typer.Option(
+        envvar="FOREWARN_CONFIG",
+        help="The settings file (else forewarn.toml, if it is here).",
+        show_default=False,
+        show_envvar=False,
+    ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
