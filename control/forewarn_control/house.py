@@ -109,7 +109,9 @@ class House:
         store_http = opened.enter_context(listen(settings.store_http, flag="--store-http"))
         endpoints = Endpoints(_url(bound(http)), _url(bound(store_http)), reader_credentials(folder.endpoints))
 
-        self.log: Log = SqliteLog(folder.log, retention=settings.log_retention, clock_ns=self._clock_ns)
+        self.log: Log = SqliteLog(
+            folder.log, max_bytes=settings.log_max_size, retention=settings.log_retention, clock_ns=self._clock_ns
+        )
         opened.callback(self.log.close)
         state = open_state(folder.state_url)
         opened.callback(state.dispose)
@@ -124,8 +126,14 @@ class House:
         links = Links(base_url=settings.public_url or endpoints.http, runbook_url=settings.runbook_url)
         self._start_roles(opened, Parts(self.log, store, state, rules, links))
         keys = KeyRing(state)
-        metrics = GatewayMetrics(self.registry)
-        gateway = Gateway(self.log, keys, clock_ns=self._clock_ns, metrics=metrics, checks={"roles": self._check_roles})
+        gateway = Gateway(
+            self.log,
+            keys,
+            max_body=settings.max_body,
+            clock_ns=self._clock_ns,
+            metrics=GatewayMetrics(self.registry),
+            checks={"roles": self._check_roles},
+        )
         facade = Facade(store, user=endpoints.reader.user, password=endpoints.reader.password)
         opened.callback(facade.close)
         doors: dict[str, tuple[Application, socket.socket]] = {

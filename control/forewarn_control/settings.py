@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Annotated, Any, Final
 
 from platformdirs import user_data_path
-from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
+from pydantic import AfterValidator, BeforeValidator, ByteSize, Field, ValidationError
 from pydantic_settings import (
     BaseSettings,
     EnvSettingsSource,
@@ -79,6 +79,10 @@ class ServeSettings(BaseSettings, AlertsConfig):
     """How long the store keeps spans and events."""
     log_retention: Duration = timedelta(days=7)
     """How long the log keeps records that every consumer has read."""
+    log_max_size: Annotated[ByteSize, Field(ge=16 << 20)] = ByteSize(4 << 30)
+    """What the log may hold before senders are told to come back later: `4GiB`."""
+    max_body: Annotated[ByteSize, Field(ge=1 << 20)] = ByteSize(64 << 20)
+    """The largest request that is taken, after decompression."""
 
     @classmethod
     def settings_customise_sources(  # noqa: PLR0917 -- the signature is pydantic's

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from forewarn_collector.gateway.admission import DEFAULT_MAX_BODY
+from forewarn_collector.log.sqlite import DEFAULT_MAX_BYTES, DEFAULT_RETENTION
 from forewarn_control.address import Address
 from forewarn_control.errors import BadSettings
 from forewarn_control.settings import ServeSettings, flag, load, variable
@@ -52,6 +54,16 @@ def test_every_setting_has_a_flag_a_variable_and_a_meaning() -> None:
     for name in ServeSettings.__annotations__.keys() - {"model_config"}:
         after = source.partition(f"\n    {name}: ")[2].partition("\n")[2]
         assert after.lstrip().startswith('"""'), name
+
+
+def test_the_defaults_are_those_of_the_rooms(tmp_path: Path) -> None:
+    """
+    A room used as a library is bounded as `serve` is.
+    """
+    settings = load(folder=tmp_path).settings
+
+    assert (settings.log_max_size, settings.log_retention) == (DEFAULT_MAX_BYTES, DEFAULT_RETENTION)
+    assert settings.max_body == DEFAULT_MAX_BODY
 
 
 def test_paths_of_the_file_are_relative_to_the_file(tmp_path: Path) -> None:

@@ -36,6 +36,10 @@ def serve(  # noqa: PLR0913 -- a command's signature is its list of options
     log_retention: Annotated[
         str | None, typer.Option(help="How long the log keeps what all have read (default 7d).")
     ] = None,
+    log_max_size: Annotated[
+        str | None, typer.Option(help="What the log may hold before senders wait (default 4GiB).")
+    ] = None,
+    max_body: Annotated[str | None, typer.Option(help="The largest request that is taken (default 64MiB).")] = None,
     public_url: Annotated[str | None, typer.Option(help="How people reach this, for links in pages.")] = None,
     config: Config = None,
     as_json: Json = False,
@@ -55,8 +59,18 @@ def serve(  # noqa: PLR0913 -- a command's signature is its list of options
     with reported():
         from forewarn_control.settings import load
 
-        given = {"data": data, "http": http, "store_http": store_http, "rules": rules or None, "public_url": public_url}
-        loaded = load(given | {"retention": retention, "log_retention": log_retention}, config=config)
+        given = {
+            "data": data,
+            "http": http,
+            "store_http": store_http,
+            "rules": rules or None,
+            "retention": retention,
+            "log_retention": log_retention,
+            "log_max_size": log_max_size,
+            "max_body": max_body,
+            "public_url": public_url,
+        }
+        loaded = load(given, config=config)
         _serve(loaded, as_json=as_json)
 
 
