@@ -235,7 +235,7 @@ def _scalar(tag: str, text: Callable[[Any], str]) -> Callable[[Walk, Any, int], 
 
 
 def _enum_name(value: enum.Enum) -> str:
-    return f"{_type_name(value)}.{value.name or value.value!r}"
+    return f"{_type_name(value)}.{value.name or repr(value.value)}"
 
 
 def _type_name(value: object) -> str:

@@ -325,11 +325,11 @@ def test_a_name_has_one_owner(tmp_path: Path) -> None:
     """
     spool = make(tmp_path, "alive")
     spool.append(OTHER, b"x")
-    assert take_abandoned(tmp_path, but_not="me") == []
+    assert take_abandoned(tmp_path) == []
     spool.close()
 
-    first = take_abandoned(tmp_path, but_not="me")
-    second = take_abandoned(tmp_path, but_not="me")
+    first = take_abandoned(tmp_path)
+    second = take_abandoned(tmp_path)
 
     assert [claim.sender for claim in first] == ["alive"]
     assert second == []
@@ -337,12 +337,23 @@ def test_a_name_has_one_owner(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.glob("*.lock")] == ["alive.lock"]
 
 
+def test_names_are_never_taken_over(tmp_path: Path) -> None:
+    """
+    A sender whose name is still in use, by itself or by whoever adopted it, gets another one.
+    """
+    claims = [Claim.make(tmp_path, "me") for _ in range(3)]
+
+    assert [claim.sender for claim in claims] == ["me", "me.2", "me.3"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["me.2.lock", "me.3.lock", "me.lock"]
+    for claim in claims:
+        claim.give_back()
+
+
 def test_a_removed_lock_is_not_held(tmp_path: Path) -> None:
     """
     Whoever waited with a lock that its last owner removed does not believe to own the name.
     """
-    claim = Claim.take(tmp_path, "gone")
-    assert claim is not None
+    claim = Claim.make(tmp_path, "gone")
     stale = os.open(tmp_path / "gone.lock", os.O_RDWR)
     claim.give_back()
     os.close(stale)

@@ -22,7 +22,7 @@ import urllib3
 from forewarn.conventions import INTENTS_PATH
 from forewarn.recording.gateway import cause_of, request_headers, retry_after_s, untraced
 from forewarn.recording.interface import Acknowledgement, Acknowledger, Unacknowledged
-from forewarn.recording.workers import Workers
+from forewarn.recording.workers import MOST_THREADS, Workers
 
 _LARGEST_ANSWER: Final = 1 << 16
 _RETRIED: Final = frozenset({408, 429, 502, 503, 504})
@@ -63,7 +63,7 @@ class GatewayAcknowledger:
         self._headers = request_headers(key)
         self._patience_s = patience_s
         self._clock = clock
-        self._pool = urllib3.PoolManager(maxsize=8, retries=False)
+        self._pool = urllib3.PoolManager(maxsize=MOST_THREADS, retries=False)
         self._workers: Workers[Acknowledgement] = Workers("forewarn-acknowledger")
 
     @property

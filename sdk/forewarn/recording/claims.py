@@ -11,7 +11,10 @@ parent's lock without wanting to; it closes its copy and claims a name of its ow
 from __future__ import annotations
 
 import fcntl
+import itertools
 import os
+import secrets
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -28,8 +31,22 @@ class Claim:
         self._descriptor = descriptor
 
     @classmethod
+    def make(cls, folder: Path, sender: str) -> Claim:
+        """A new name, `sender` or one that begins with it; held before anybody else can see it."""
+        draft = folder / f".{sender}.{secrets.token_hex(4)}"
+        descriptor = os.open(draft, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        for name in itertools.chain([sender], (f"{sender}.{number}" for number in itertools.count(2))):
+            with suppress(FileExistsError):
+                lock = folder / f"{name}{LOCK_SUFFIX}"
+                os.link(draft, lock)
+                draft.unlink()
+                return cls(lock, descriptor)
+        raise AssertionError("unreachable: numbers do not end")
+
+    @classmethod
     def take(cls, folder: Path, sender: str) -> Claim | None:
-        """None if another process holds it."""
+        """The name of a dead sender; None if a living one holds it."""
         lock = folder / f"{sender}{LOCK_SUFFIX}"
         descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
@@ -56,11 +73,11 @@ class Claim:
         os.close(self._descriptor)
 
 
-def take_abandoned(folder: Path, *, but_not: str) -> list[Claim]:
-    """Claim the segments of every dead sender in the folder."""
+def take_abandoned(folder: Path) -> list[Claim]:
+    """Claim the segments of every dead sender in the folder. This process's own claims are held like any other's."""
     senders = {path.name.removesuffix(LOCK_SUFFIX) for path in folder.glob(f"*{LOCK_SUFFIX}")}
     senders |= {path.name.rpartition("-")[0] for path in folder.glob(f"*-*{SEGMENT_SUFFIX}")}
-    claims = (Claim.take(folder, sender) for sender in sorted(senders - {but_not}))
+    claims = (Claim.take(folder, sender) for sender in sorted(senders))
     return [claim for claim in claims if claim is not None]
 
 

@@ -58,7 +58,7 @@ class Drain:
         """Take over the segments of every process that died since the last look."""
         if not self._spool.folder.is_dir():
             return
-        for claim in take_abandoned(self._spool.folder, but_not=self._spool.sender):
+        for claim in take_abandoned(self._spool.folder):
             readers = [reader for path in claim.segments() if (reader := _opened(path)) is not None]
             self._adopted.append((claim, [Outgoing(reader, reader.size()) for reader in readers]))
             if readers:

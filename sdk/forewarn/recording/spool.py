@@ -163,9 +163,7 @@ class SegmentSpool:
         """Begin a segment if there is room for one; else say what is in the way."""
         if self._claim is None:
             self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-            self._claim = Claim.take(self.folder, self.sender)
-            if self._claim is None:
-                return f"{self.sender} in {self.folder} was claimed by another process"
+            self._claim = Claim.make(self.folder, self.sender)
         self._total = sum(path.stat().st_size for path in self.folder.glob(f"*{SEGMENT_SUFFIX}"))
         if self._total > self._max_bytes:
             return f"{self.folder} holds {self._total} bytes that are not delivered; the bound is {self._max_bytes}"
@@ -173,7 +171,7 @@ class SegmentSpool:
             return ""
         self._seal()
         self._segments += 1
-        self._path = self.folder / f"{self.sender}-{self._segments:06d}{SEGMENT_SUFFIX}"
+        self._path = self.folder / f"{self._claim.sender}-{self._segments:06d}{SEGMENT_SUFFIX}"
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC
         self._descriptor = os.open(self._path, flags, 0o600)
         self._size = os.write(self._descriptor, self._header)
