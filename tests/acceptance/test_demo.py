@@ -119,6 +119,7 @@ def test_the_timeline_tells_reasoning_call_and_page_in_order(shown: dict[str, An
     call = next(place for place, entry in enumerate(told) if "drop_table" in entry and place > why)
 
     assert why < call
+    assert "unknown_outcome" not in {entry["kind"] for entry in shown["timeline"]}
     assert any("PagerDuty" in entry or "pagerduty" in entry for entry in told)
     assert any("Slack" in entry or "slack" in entry for entry in told)
 

@@ -111,9 +111,7 @@ def _watch_threads(house: House) -> None:
 
     def died(thread: threading.ExceptHookArgs) -> None:
         name = thread.thread.name if thread.thread else "a thread"
-        logging.getLogger(__name__).critical(
-            "%s died", name, exc_info=thread.exc_value or thread.exc_type(), stack_info=False
-        )
+        logging.getLogger(__name__).critical("%s died", name, exc_info=thread.exc_value)
         house.roles.note_death(name, f"{thread.exc_type.__name__}: {thread.exc_value}")
 
     threading.excepthook = died

@@ -9,9 +9,9 @@ from typing import Any, Final, TypeVar
 
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-from forewarn.conventions import OPERATION_EXECUTE_TOOL, Topic
+from forewarn.conventions import OPERATION_EXECUTE_TOOL, RecordKind, Topic
 from forewarn_collector.log.interface import Log
-from forewarn_collector.store.interface import StoreUnavailable
+from forewarn_collector.store.interface import Rows, StoreUnavailable
 from forewarn_collector.store.reader import Reader
 from forewarn_collector.timeline import Timeline
 from forewarn_collector.timeline import timeline as told
@@ -77,8 +77,14 @@ def journalled(reader: Reader, pages: int) -> None:
 
 
 def timeline(reader: Reader, trace_id: str) -> Timeline:
-    """The whole trace, as `forewarn traces show` asks for it."""
-    return told(reader.run("trace", prefix=trace_id), reader.run("trace-events", prefix=trace_id))
+    """The whole trace, once everything in it has ended, as `forewarn traces show` asks for it."""
+    rows = _eventually(lambda: _ended(reader, trace_id), "the end of the agent's trace never reached the store")
+    return told(rows, reader.run("trace-events", prefix=trace_id))
+
+
+def _ended(reader: Reader, trace_id: str) -> Rows | None:
+    rows = reader.run("trace", prefix=trace_id)
+    return rows if len(rows) and all(row["record"] == RecordKind.END for row in rows) else None
 
 
 def _start_of(tool: str, records: list[Any]) -> Recorded | None:
