@@ -10,7 +10,7 @@ import pytest
 
 from forewarn.conventions import Stamp, Topic
 from forewarn_collector.log.interface import Record
-from forewarn_collector.store.interface import BadPayload, BadQuery, Store
+from forewarn_collector.store.interface import BadPayload, BadQuery, Store, StoreUnavailable
 
 
 def counts(store: Store) -> dict[str, int]:
@@ -169,6 +169,51 @@ def test_bytes_that_are_no_request_are_refused(store: Store, otlp: Any) -> None:
         store.insert_spans([good, bad], token="t")
 
     store.insert_spans([good], token="t")
+    assert counts(store)["spans"] == 1
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        pytest.param(b"\x0a\xff\xff\xff\x7fno", id="cut short"),
+        pytest.param(b"\x0a\x03abc", id="no message inside"),
+        pytest.param(b"hello", id="text"),
+        pytest.param(b"\x0a\x11\x0a\x0f\x0a\x0d\x0a\x01k\x12\x08\x0a\x01a\x0a\x01b\x18\x05", id="two values in one"),
+    ],
+)
+def test_bad_bytes_are_the_senders_fault(store: Store, value: bytes) -> None:
+    """
+    Whatever is wrong with a record, it is never taken for a store that is away: that would stop the road for good.
+    """
+    with pytest.raises(BadPayload):
+        store.insert_spans([Record(Topic.SPANS, 0, 0, value)], token="t")
+
+
+def test_a_request_that_spreads_over_years_is_refused(store: Store, otlp: Any) -> None:
+    """
+    One partition is one day: a sender with a wild clock cannot make thousands of them in one insert.
+    """
+    day = 86_400_000_000_000
+    spans = [
+        otlp.span(number, start_time_unix_nano=number * day, end_time_unix_nano=number * day + 1)
+        for number in range(500)
+    ]
+
+    with pytest.raises(BadPayload, match="Too many partitions"):
+        store.insert_spans([otlp.record(*spans)], token="t")
+
+
+def test_a_failure_behind_the_view_is_not_taken_for_success(store: Store, otlp: Any) -> None:
+    """
+    What a table refuses after the bytes were read is an error of the insert: an acknowledged record is never lost.
+    """
+    store.query("ALTER TABLE spans ADD CONSTRAINT never CHECK name != 'execute_tool drop_table'")
+
+    with pytest.raises((BadPayload, StoreUnavailable)):
+        store.insert_spans([otlp.record(otlp.span(1))], token="t")
+
+    store.query("ALTER TABLE spans DROP CONSTRAINT never")
+    store.insert_spans([otlp.record(otlp.span(1))], token="t")
     assert counts(store)["spans"] == 1
 
 

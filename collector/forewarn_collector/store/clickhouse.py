@@ -11,12 +11,13 @@ import os
 import re
 import threading
 from bisect import bisect_left
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import timedelta
-from importlib.resources import as_file, files
+from importlib.resources import as_file as packaged_file
+from importlib.resources import files
 from itertools import accumulate
 from pathlib import Path
 from typing import Any, Final
@@ -30,15 +31,16 @@ from clickhouse_connect.driver.exceptions import ClickHouseError
 from forewarn_collector.log.interface import Record
 from forewarn_collector.store.events import event_lines
 from forewarn_collector.store.framing import frames
+from forewarn_collector.store.handover import as_file
 from forewarn_collector.store.interface import BadPayload, BadQuery, Rows, StoreUnavailable
 from forewarn_collector.store.library import named_queries
 from forewarn_collector.store.migrations import migrate, packaged_migrations
 from forewarn_collector.store.sessions import Limits, Session
 
 _CODE: Final = re.compile(r"Code: (\d+)")
-# Codes by which the engine says "these bytes": it could not read them, or they spread over too many days at once.
-_BYTES_AT_FAULT: Final = {6, 26, 27, 32, 33, 41, 72, 117, 441, 443, 444}
-_TOO_MANY_PARTITIONS: Final = "Too many partitions for single INSERT"
+# What the engine says of bytes that it cannot read, cannot unfold, or that spread over too many days at once. Should it
+# be the view that is wrong, every record is refused, and the sink stops at its bound of bad ones.
+_BYTES_AT_FAULT: Final = ("RowInputFormat", "pushing to view", "Too many partitions for single INSERT")
 # Codes by which the engine says "not now"; any other answer to a query is about the query.
 _NOT_NOW: Final = {159, 202, 210, 236, 241, 242, 243, 252, 319, 394}
 _TABLES_WITH_TIME: Final = {"spans": "ts", "calls": "ts", "trace_times": "last_ts", "events": "ts"}
@@ -69,7 +71,7 @@ class EmbeddedStore:
         self._lock = threading.Lock()
         self._closed = False
         self._inserters = ThreadPoolExecutor(_SHARES, thread_name_prefix="forewarn-insert")
-        self._schema: AbstractContextManager[Path] = as_file(files(__package__).joinpath("otlp_traces.proto"))
+        self._schema: AbstractContextManager[Path] = packaged_file(files(__package__).joinpath("otlp_traces.proto"))
         self._proto = self._schema.__enter__()
         # Kept open: with the last connection the engine would close and load every table anew for the next.
         self._root = self._connect()
@@ -98,7 +100,7 @@ class EmbeddedStore:
             "arriving_events",
             "date_time_input_format='best_effort'",
             "JSONEachRow",
-            body=event_lines(records),
+            body=[event_lines(records)],
             token=token,
         )
 
@@ -131,20 +133,17 @@ class EmbeddedStore:
         settings = f"format_schema={_quoted(f'{self._proto}:Request')}, input_format_protobuf_oneof_presence=1"
         self._insert("landing", settings, "Protobuf", body=frames(records), token=token)
 
-    def _insert(self, table: str, settings: str, input_format: str, *, body: bytes, token: str) -> None:
+    def _insert(self, table: str, settings: str, input_format: str, *, body: Iterable[bytes], token: str) -> None:
         # max_partitions_per_insert_block: one partition is one day, and a spool may hold a season of them
-        sql = (
-            f"INSERT INTO {table} SETTINGS {settings}, async_insert=0, max_partitions_per_insert_block=400, "
-            f"insert_deduplication_token={_quoted(token)}"
+        settings += (
+            f", async_insert=0, max_partitions_per_insert_block=400, insert_deduplication_token={_quoted(token)}"
         )
-        if not body:
-            return
-        try:
-            with self._handle().connection.send_insert(sql, input_format) as insert:
-                insert.append(body)
-                insert.finish()
-        except (ChdbError, RuntimeError) as fault:
-            raise _insert_fault(fault) from fault
+        with as_file(body) as path:
+            sql = f"INSERT INTO {table} FROM INFILE {_quoted(path)} SETTINGS {settings} FORMAT {input_format}"
+            try:
+                self._handle().connection.query(sql)
+            except (ChdbError, RuntimeError) as fault:
+                raise _insert_fault(fault) from fault
 
     def _handle(self) -> _Handle:
         handle: _Handle | None = getattr(self._local, "handle", None)
@@ -209,7 +208,9 @@ def _code(fault: Exception) -> int:
 
 
 def _insert_fault(fault: Exception) -> BadPayload | StoreUnavailable:
-    if _code(fault) in _BYTES_AT_FAULT or _TOO_MANY_PARTITIONS in str(fault):
+    told, text = _code(fault), str(fault)
+    too_many_days = _BYTES_AT_FAULT[-1] in text  # its code, 252, is also that of too many parts waiting to be merged
+    if too_many_days or (told not in _NOT_NOW and any(sign in text for sign in _BYTES_AT_FAULT)):
         return BadPayload(f"the engine refuses these bytes: {fault}")
     return StoreUnavailable(f"the insert failed: {fault}")
 

@@ -8,12 +8,14 @@ can neither replace our stamp by one of its own nor make a field that swallows i
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from forewarn.conventions import Stamp
 from forewarn_collector.log.interface import Record
 
 _STAMP_FIELD = 1000
+_LARGE = 64 << 10
+_PIECE = 1 << 20
 _LENGTH_DELIMITED = 2
 
 
@@ -54,10 +56,22 @@ def stamp(record: Record) -> bytes:
     return _STAMP_TAG + varint(len(message)) + message
 
 
-def frames(records: Iterable[Record]) -> bytes:
-    """All requests as one body."""
-    parts: list[bytes] = []
+def frames(records: Iterable[Record]) -> Iterator[bytes]:
+    """The body in pieces: small requests together, a large one by itself and never copied."""
+    small: list[bytes] = []
+    size = 0
     for record in records:
         head = stamp(record)
-        parts += (varint(len(head) + len(record.value)), head, record.value)
-    return b"".join(parts)
+        prefix = varint(len(head) + len(record.value)) + head
+        if len(record.value) >= _LARGE:
+            yield b"".join((*small, prefix))
+            yield record.value
+            small, size = [], 0
+            continue
+        small += (prefix, record.value)
+        size += len(record.value)
+        if size >= _PIECE:
+            yield b"".join(small)
+            small, size = [], 0
+    if small:
+        yield b"".join(small)

@@ -69,8 +69,8 @@ class Store(Protocol):
         Store the spans of OTLP requests; return once all would survive a crash of this machine.
 
         A token that was used before makes the insert a no-op, whatever the records hold. Raises `BadPayload` where one
-        of them cannot be decoded, and `StoreUnavailable`. Either may leave a part stored; storing the records again, cut
-        in any way, changes no count.
+        of them cannot be decoded, and `StoreUnavailable`. Either may leave a part stored; storing the records again,
+        cut in any way, changes no count.
         """
         ...
 
