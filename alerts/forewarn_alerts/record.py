@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 import msgspec
-from google.protobuf.message import DecodeError  # type: ignore[import-untyped]  # protobuf ships no types
+from google.protobuf.message import DecodeError
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource
@@ -25,6 +25,8 @@ from forewarn_collector.log.interface import Record
 SPAN_NAME_PREFIX: Final = f"{c.OPERATION_EXECUTE_TOOL} "
 OWN_SCOPE: Final = "forewarn"
 _EFFECTS: Final = frozenset(c.Effect)
+_LONGEST_TIME: Final = 20
+"""Digits of 2**64."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,7 +60,7 @@ class CallRecord:
     reasoning: str = ""
     reasoning_span_id: str = ""
     reasoned_at_ns: int = 0
-    """Sender's clock; 0 when unknown. Filled in by the watcher, from the reasoning's own span."""
+    """Sender's clock; 0 when unknown."""
     started_ns: int = 0
     """Sender's clock."""
     ended_ns: int = 0
@@ -79,14 +81,6 @@ class Closed:
 
     trace_id: str
     span_id: str
-
-
-@dataclass(frozen=True, slots=True)
-class Reasoned:
-    """When (sender's clock) a reasoning step was written down; calls name it by its span id."""
-
-    span_id: str
-    at_ns: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +106,7 @@ class Interests(Protocol):
     def interest(self, environment: str, claimed: str) -> Interest: ...
 
 
-def read_calls(record: Record, interests: Interests) -> Iterator[CallRecord | Closed | Reasoned]:
+def read_calls(record: Record, interests: Interests) -> Iterator[CallRecord | Closed]:
     """What may matter to a rule in a log record, in the order of the request."""
     try:
         request = ExportTraceServiceRequest.FromString(record.value)
@@ -128,13 +122,11 @@ def read_calls(record: Record, interests: Interests) -> Iterator[CallRecord | Cl
 
 def _of_scope(
     scope: ScopeSpans, resource: Resource, interest: Interest, record: Record
-) -> Iterator[CallRecord | Closed | Reasoned]:
+) -> Iterator[CallRecord | Closed]:
     own = scope.scope.name == OWN_SCOPE
     for span in scope.spans:
         name = span.name
-        if name == c.OPERATION_REASON:
-            yield Reasoned(span.span_id.hex(), span.start_time_unix_nano)
-        elif name.startswith(SPAN_NAME_PREFIX):
+        if name.startswith(SPAN_NAME_PREFIX):
             ended = span.end_time_unix_nano
             wanted = interest.any_end if ended else interest.starts
             if not wanted or (effect := effect_of(span, own=own)) not in wanted:
@@ -198,12 +190,18 @@ def _call(span: Span, effect: str, resource: Resource, record: Record) -> CallRe
         key_id=stamp(record, c.Stamp.KEY_ID),
         reasoning=said.get(c.REASONING, ""),
         reasoning_span_id=said.get(c.REASONING_SPAN_ID, ""),
+        reasoned_at_ns=_time(said.get(c.REASONING_AT, "")),
         started_ns=span.start_time_unix_nano,
         ended_ns=span.end_time_unix_nano,
         at_ns=record.timestamp_ns,
         resource=about,
         attributes=said,
     )
+
+
+def _time(text: str) -> int:
+    """Unix nanoseconds; 0 for what is none."""
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= _LONGEST_TIME else 0
 
 
 def _text(value: AnyValue) -> str:

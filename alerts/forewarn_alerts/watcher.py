@@ -21,8 +21,7 @@ from forewarn_alerts.errors import Unreadable
 from forewarn_alerts.incidents import Findings, Incidents
 from forewarn_alerts.open_calls import Awaited, Overdue
 from forewarn_alerts.pages import Hit, hit_of, missing_end_hit, rule_error_hit
-from forewarn_alerts.reasonings import Reasonings
-from forewarn_alerts.record import CallRecord, Closed, Reasoned, read_calls
+from forewarn_alerts.record import CallRecord, Closed, read_calls
 from forewarn_alerts.rules.engine import RuleError, RuleSet
 from forewarn_alerts.rules.model import On
 from forewarn_collector.log.interface import Committed, Log, LogError, Record, TopicPartition
@@ -72,7 +71,7 @@ class Judgement:
     errors: list[RuleError] = field(default_factory=list)
 
 
-def judge(records: Iterable[Record], rules: RuleSet, reasonings: Reasonings) -> Judgement:
+def judge(records: Iterable[Record], rules: RuleSet) -> Judgement:
     """Match a chunk of the log against the rules."""
     hits: list[Hit] = []
     awaited: list[Awaited] = []
@@ -81,13 +80,10 @@ def judge(records: Iterable[Record], rules: RuleSet, reasonings: Reasonings) -> 
     for record in records:
         try:
             for found in read_calls(record, rules):
-                if isinstance(found, Reasoned):
-                    reasonings.remember(found.span_id, found.at_ns)
-                    continue
                 if isinstance(found, Closed) or found.ended_ns:
                     closed.append(Closed(found.trace_id, found.span_id))
                 if isinstance(found, CallRecord):
-                    matches, errors = rules.match(reasonings.complete(found))
+                    matches, errors = rules.match(found)
                     judgement.errors += errors
                     awaited += [Awaited(match.rule, match.call) for match in matches if match.rule.on is On.MISSING_END]
                     hits += [hit_of(match) for match in matches if match.rule.on is not On.MISSING_END]
@@ -121,7 +117,6 @@ class Watcher:
         self._uncommitted: set[TopicPartition] = set()
         self._committed_at_ns = clock_ns()
         self._unsettled: list[Record] = []
-        self._reasonings = Reasonings()
         self._check: DeadlineCheck | None = None
         self._next_due_ns = incidents.next_due_ns()
         self.counts = Counts()
@@ -131,7 +126,7 @@ class Watcher:
         self._unsettled = self._unsettled or self._consumer.poll(
             max_records=CHUNK_RECORDS, max_bytes=CHUNK_BYTES, timeout_s=timeout_s
         )
-        judgement = judge(self._unsettled, self._rules, self._reasonings)
+        judgement = judge(self._unsettled, self._rules)
         if judgement.findings:
             self._opened(self._incidents.record(judgement.findings))
             self._next_due_ns = _earliest(self._next_due_ns, judgement.findings)

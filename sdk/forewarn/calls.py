@@ -22,6 +22,7 @@ from typing import Any, Final, TypeAlias
 from forewarn.agents import Caller, current_caller
 from forewarn.conventions import (
     REASONING,
+    REASONING_AT,
     REASONING_SPAN_ID,
     TOOL_CALL_ARGUMENTS,
     Decision,
@@ -115,6 +116,7 @@ class Call:
         if reasoning is not None:
             attributes[REASONING] = reasoning.text
             attributes[REASONING_SPAN_ID] = reasoning.span_id
+            attributes[REASONING_AT] = reasoning.at_ns
         self.span = runtime.spans.open(tool.span_name, attributes, opened_ns)
         self._opening = opening(
             self.span.ids,

@@ -48,7 +48,7 @@ class Step:
         self._span = runtime.spans.open(OPERATION_REASON, attributes, started_ns)
         self._opening = opening(self._span.ids, _TEMPLATE, started_ns, caller.encoded, attribute(REASONING, text))
         self._record(Closing(None, redacted=self._redacted), started_ns)
-        reasoning = Reasoning.of(text, self._span.ids)
+        reasoning = Reasoning.of(text, self._span.ids, started_ns)
         if caller is NOBODY:
             _unattended.set(reasoning)
         else:

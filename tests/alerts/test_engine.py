@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from forewarn_alerts.errors import ExpressionFailed, Unreadable
-from forewarn_alerts.record import CallRecord, Closed, Reasoned, read_calls
+from forewarn_alerts.record import CallRecord, Closed, read_calls
 from forewarn_alerts.rules import Match, group_key, load_rules
 from forewarn_alerts.rules.expressions import compile_expression
 from forewarn_alerts.rules.variables import known_values
@@ -70,17 +70,6 @@ def test_records_that_no_rule_can_hit_are_not_read(kit: Any) -> None:
     assert read(kit, kit.Call(effect="read"), rules) == []
     assert read(kit, kit.Call(effect="read"), rules, ended=True) == []
     assert read(kit, kit.Call(), rules, ended=True) == [Closed(kit.Call().trace_id, kit.Call().span_id)]
-
-
-def test_a_reasoning_step_is_noticed_by_its_name(kit: Any) -> None:
-    """
-    Its time is kept for the page of the call that it leads to.
-    """
-    span = kit.Call().span(ended=False)
-    span.name = "reason"
-    record = Record("otlp_spans", 0, 0, kit.request(kit.Call(), span), headers=kit.Call().headers)
-
-    assert list(read_calls(record, load_rules())) == [Reasoned(kit.Call().span_id, kit.EPOCH_NS)]
 
 
 def test_bytes_that_are_no_request_are_unreadable(kit: Any) -> None:

@@ -14,7 +14,7 @@ import pytest
 from sqlalchemy import event, select
 from sqlalchemy.exc import OperationalError
 
-from forewarn.conventions import Topic
+from forewarn.conventions import REASONING_AT, Topic
 from forewarn_alerts.incidents import Incidents
 from forewarn_alerts.notify.interface import Page
 from forewarn_alerts.rules import load_rules
@@ -77,22 +77,20 @@ def test_a_destructive_call_opens_one_incident_for_every_target(world: World, ki
     assert [row.incident for row in world.rows(HITS)] == [incident.id]
 
 
-def test_a_page_says_how_long_before_the_agent_reasoned(world: World, kit: Any) -> None:
+@pytest.mark.parametrize(("written_at", "before_ms"), [(-800_000_000, 800), (None, None)])
+def test_a_page_says_how_long_before_the_agent_reasoned(
+    world: World, kit: Any, written_at: int | None, before_ms: int | None
+) -> None:
     """
-    The reasoning's own span gives the time.
+    The start record itself carries the time, so that the page never waits for the reasoning's own record.
     """
-    reasoning = kit.Call().span(ended=False)
-    reasoning.name = "reason"
-    reasoning.span_id = bytes.fromhex(f"{1 + (1 << 32):016x}")
-    reasoning.start_time_unix_nano -= 800_000_000
-    world.log.append(Topic.SPANS, kit.request(kit.Call(), reasoning), headers=kit.Call().headers).result()
-    world.watcher.step()
+    extra = {} if written_at is None else {REASONING_AT: str(kit.EPOCH_NS + written_at)}
+    kit.send(world.log, kit.Call(extra=extra))
 
-    kit.send(world.log, kit.Call())
     world.watcher.step()
 
     page = msgspec.json.decode(world.rows(OUTBOX)[0].page, type=Page)
-    assert page.reasoned_before_ms == 800
+    assert page.reasoned_before_ms == before_ms
 
 
 def test_an_identical_call_joins_and_a_different_one_pages(world: World, kit: Any) -> None:

@@ -16,6 +16,7 @@ from forewarn.conventions import (
     ERROR_TYPE,
     OUTCOME,
     REASONING,
+    REASONING_AT,
     REASONING_SPAN_ID,
     RECORD,
     REDACTED,
@@ -76,12 +77,14 @@ class Reasoning(NamedTuple):
 
     text: str
     span_id: str
+    at_ns: int
     encoded: bytes
 
     @classmethod
-    def of(cls, text: str, ids: SpanIds) -> Reasoning:
+    def of(cls, text: str, ids: SpanIds, at_ns: int) -> Reasoning:
         span_id = ids.span.hex()
-        return cls(text, span_id, attribute(REASONING, text) + attribute(REASONING_SPAN_ID, span_id))
+        encoded = (attribute(REASONING, text), attribute(REASONING_SPAN_ID, span_id), attribute(REASONING_AT, at_ns))
+        return cls(text, span_id, at_ns, b"".join(encoded))
 
 
 class Opening(NamedTuple):
