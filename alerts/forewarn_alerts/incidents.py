@@ -14,6 +14,7 @@ import msgspec
 from sqlalchemy import Connection, Engine, bindparam, select, update
 
 from forewarn_alerts.journal import Event, EventKind, write_events
+from forewarn_alerts.notify.interface import Page
 from forewarn_alerts.open_calls import (
     Awaited,
     Overdue,
@@ -85,6 +86,16 @@ class Incidents:
             close_calls(connection, findings.closed, now_ns=self._clock_ns())
             await_ends(connection, findings.awaited)
             return sum(self._record(connection, hit) for hit in findings.hits)
+
+    def rehearse(self, findings: Findings) -> list[Page]:
+        """Do all that `record` does, but keep nothing; the pages that would have gone to the outbox."""
+        with self._engine.connect() as connection, connection.begin() as transaction:
+            close_calls(connection, findings.closed, now_ns=self._clock_ns())
+            await_ends(connection, findings.awaited)
+            for hit in findings.hits:
+                self._record(connection, hit)
+            transaction.rollback()
+        return [page_of(hit, _incident_id(hit), self._links) for hit in findings.hits]
 
     def expire(self, as_of_ns: int, to_hit: Callable[[Overdue], Hit | None]) -> int:
         """Turn every call overdue at `as_of_ns` into a hit; the number of incidents opened."""

@@ -27,6 +27,7 @@ from forewarn_alerts.deliver import Deliverer
 from forewarn_alerts.incidents import Incidents
 from forewarn_alerts.notify.opening import open_targets
 from forewarn_alerts.pages import Links
+from forewarn_alerts.rehearsal import rehearse
 from forewarn_alerts.rules.engine import RuleSet
 from forewarn_alerts.rules.faults import RuleFaults
 from forewarn_alerts.rules.loading import load_rules
@@ -156,6 +157,7 @@ class House:
         targets = open_targets(settings.all_targets())
         deliverer = Deliverer(parts.state, targets, log, clock_ns=clock_ns, bell=bell)
         opened.callback(deliverer.close)
+        rehearse(parts.rules, incidents, targets.values())
         opened.callback(self._settle, watcher.step, deliverer.step, sink.step)
         opened.callback(self.roles.stop, "sink", "watcher", "deliverer")
         self.roles.start("sink", sink.run)

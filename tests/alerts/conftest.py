@@ -133,6 +133,9 @@ class RememberingTarget:
     closed: bool = False
     type: TargetType = TargetType.PAGERDUTY
 
+    def prepare(self) -> None:
+        self.prepared = True
+
     def render(self, page: Page, delivery: str) -> Message:
         self.pages.append((delivery, page))
         return Message(page.incident.encode(), {})

@@ -42,6 +42,9 @@ class ConsoleTarget:
         self.name = name
         self._stream = stream
 
+    def prepare(self) -> None:
+        """Nothing is loaded late."""
+
     def render(self, page: Page, delivery: str) -> Message:
         return Message(text_of(page).encode(), {"Severity": str(page.severity), "Delivery": delivery})
 

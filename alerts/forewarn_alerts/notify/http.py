@@ -17,6 +17,7 @@ from email.utils import parsedate_to_datetime
 from functools import cache
 from typing import Final
 
+import anyio.lowlevel
 import httpx
 
 from forewarn_alerts.notify.interface import Answer, Delivered, Rejected, Retry
@@ -69,6 +70,10 @@ class Poster:
     def post(self, url: str, body: bytes, headers: Mapping[str, str]) -> Reply | Retry:
         """The reply, or why there is none."""
         return self._runner.run(self._post(url, body, headers))
+
+    def prepare(self) -> None:
+        """Start the loop and load what the client loads late; it takes longer than a page should."""
+        self._runner.run(anyio.lowlevel.checkpoint())
 
     def close(self) -> None:
         self._runner.run(self._client.aclose())

@@ -111,6 +111,10 @@ class Target(Protocol):
     @property
     def type(self) -> TargetType: ...
 
+    def prepare(self) -> None:
+        """Load now what the first page would otherwise wait for. Sends nothing."""
+        ...
+
     def render(self, page: Page, delivery: str) -> Message:
         """Pure. `delivery` is the same for every attempt, so that the receiver can tell a repeat."""
         ...

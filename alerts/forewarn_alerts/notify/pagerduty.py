@@ -47,6 +47,9 @@ class PagerDuty:
         self._config = config
         self._poster = poster
 
+    def prepare(self) -> None:
+        self._poster.prepare()
+
     def render(self, page: Page, delivery: str) -> Message:
         """Without the routing key, which is added when it is sent."""
         return Message(msgspec.json.encode(event_of(page, delivery)), {"Content-Type": "application/json"})

@@ -79,6 +79,9 @@ class Slack:
         self._config = config
         self._poster = poster
 
+    def prepare(self) -> None:
+        self._poster.prepare()
+
     def render(self, page: Page, delivery: str) -> Message:
         message = message_of(page, delivery)
         if self._config.token is not None:

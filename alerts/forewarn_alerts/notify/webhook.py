@@ -53,6 +53,9 @@ class Webhook:
         self._poster = poster
         self._clock = clock
 
+    def prepare(self) -> None:
+        self._poster.prepare()
+
     def render(self, page: Page, delivery: str) -> Message:
         headers = {"Content-Type": "application/json", DELIVERY_HEADER: delivery}
         return Message(msgspec.json.encode(body_of(page, delivery)), headers)

@@ -11,7 +11,7 @@ import base64
 import json
 from typing import Any, Final
 
-from google.protobuf.json_format import ParseDict, ParseError  # type: ignore[import-untyped] # no stubs
+from google.protobuf.json_format import ParseDict, ParseError
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from forewarn_collector.gateway.errors import BadPayload

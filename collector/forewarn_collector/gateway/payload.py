@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-from google.protobuf.message import DecodeError  # type: ignore[import-untyped] # no stubs
+from google.protobuf.message import DecodeError
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from forewarn.conventions import SERVICE_INSTANCE_ID
