@@ -55,7 +55,7 @@ class Pace:
 
     max_bytes: int = 32 << 20
     max_records: int = 20_000
-    pause_s: float = 0.25
+    pause_s: float = 1.0
     poll_s: float = 0.5
     first_retry_s: float = 0.25
     longest_retry_s: float = 15.0
