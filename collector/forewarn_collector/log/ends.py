@@ -22,8 +22,12 @@ class Ends:
         return self._ends.get(topic, 0)
 
     def advance(self, ends: Mapping[str, int]) -> None:
+        """What is there is there from now on. Who waits is woken by `ring`."""
         with self._bell:
             self._ends.update(ends)
+
+    def ring(self) -> None:
+        with self._bell:
             self._bell.notify_all()
 
     def close(self) -> None:

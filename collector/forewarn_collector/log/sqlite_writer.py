@@ -219,6 +219,8 @@ class GroupCommit:
         for batch, places in written:
             for append, place in zip(batch, places, strict=True):
                 append.done.set_result(place)
+        # Senders first: on one interpreter lock a consumer at work would make them wait for their answer.
+        self._ends.ring()
 
     def _fitting(self, writing: Writing, appends: dict[str, list[Append]]) -> dict[str, list[Append]]:
         """The appends there is room for; the others are told that the log is full."""
