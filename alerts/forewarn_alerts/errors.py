@@ -6,7 +6,7 @@ What the alerts rooms raise, named for what the caller should do.
   + ExpressionFaults  the same, for one expression that does not compile
   + ExpressionFailed  the rule has no answer for this record: raise `rule-error`, never take it for true or false
   + Unreadable        the sender's fault: count the record and go on, the sink buries it
-  + BadConfig         the operator should mend the targets or routes and start again
+  + BadConfig         the operator should mend forewarn.toml or a variable and start again
 """
 
 from __future__ import annotations
@@ -25,4 +25,12 @@ class Unreadable(AlertsError):
 
 
 class BadConfig(AlertsError):
-    """The targets or routes of the configuration do not fit together."""
+    """forewarn.toml or its variables cannot be used: what is wrong, and what to do."""
+
+    def __init__(self, problem: str, do: str = "") -> None:
+        super().__init__(problem, do)
+        self.problem = problem
+        self.do = do
+
+    def __str__(self) -> str:
+        return f"{self.problem}; {self.do}" if self.do else self.problem

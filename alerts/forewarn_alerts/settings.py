@@ -17,14 +17,25 @@ FOREWARN_SLACK_CHANNEL) and FOREWARN_WEBHOOK_URL are shortcuts for targets named
 
 from __future__ import annotations
 
+import json
 import os
-import tomllib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Final, Self
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    model_validator,
+)
 
+from forewarn.settings import Settings as AgentSettings
+from forewarn_alerts.config_file import CONFIG_NAME, misspelt, nearest, read_config, split_paths
 from forewarn_alerts.errors import BadConfig
 from forewarn_alerts.notify.console import ConsoleConfig
 from forewarn_alerts.notify.interface import Target
@@ -34,11 +45,17 @@ from forewarn_alerts.notify.slack import SlackConfig
 from forewarn_alerts.notify.webhook import WebhookConfig
 from forewarn_alerts.pages import Links
 
-CONFIG_NAME: Final = "forewarn.toml"
 ONCALL: Final = "oncall"
 CONSOLE: Final = "console"
 _PREFIX: Final = "FOREWARN_"
+_TABLES: Final = ("targets", "notify")
+_TARGET_FIELDS: Final = {
+    str(config.model_fields["type"].default): config.model_fields
+    for config in (PagerDutyConfig, SlackConfig, WebhookConfig, ConsoleConfig)
+}
 
+Folder = Annotated[Path, AfterValidator(Path.expanduser)]
+RulePaths = Annotated[tuple[Folder, ...], BeforeValidator(split_paths)]
 TargetConfig = Annotated[PagerDutyConfig | SlackConfig | WebhookConfig | ConsoleConfig, Field(discriminator="type")]
 TargetName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")]
 
@@ -52,7 +69,7 @@ class AlertsConfig(BaseModel):
     """Every target by name."""
     notify: dict[str, list[str]] = Field(default_factory=dict)
     """Every route: the targets it tells. `oncall`, where absent, tells every target that is not a console."""
-    rules: tuple[Path, ...] = ()
+    rules: RulePaths = ()
     """Folders or files of rules, besides the rules that Forewarn ships."""
     pagerduty_routing_key: SecretStr | None = None
     """Shortcut for a target `pagerduty`."""
@@ -118,45 +135,52 @@ def load_config(
     config: Path | None = None, *, rules: tuple[Path, ...] = (), environment: Mapping[str, str] | None = None
 ) -> AlertsConfig:
     """
-    Merge forewarn.toml and the environment (which wins), for commands that run beside `forewarn serve`.
+    What `forewarn serve` started here would page with, for commands that run beside it: `rules`, which were given as
+    a flag, win over the environment, and that over forewarn.toml.
 
     Without `config` the file of the current folder is read if there is one. Keys of other rooms are left to them.
     """
     file = config or Path(CONFIG_NAME)
-    values = _read(file) if config or file.is_file() else {}
-    known = AlertsConfig.model_fields
-    merged: dict[str, Any] = {name: value for name, value in values.items() if name in known}
+    values = read_config(file) if config or file.is_file() else {}
+    mine = AlertsConfig.model_fields
+    slips = misspelt(values, mine, others=AgentSettings.model_fields)
+    if slips:
+        raise BadConfig("\n".join(f"{file}: {name}: {no_such_setting(near)}" for name, near in slips.items()))
+    merged = {name: value for name, value in values.items() if name in mine}
     merged |= _from(os.environ if environment is None else environment)
-    merged["rules"] = [*_paths(merged.get("rules", ()), file.parent), *rules]
+    merged |= {"rules": rules} if rules else {}
     try:
         return AlertsConfig.model_validate(merged)
     except ValidationError as error:
-        raise BadConfig(
-            "\n".join(_said(fault) for fault in error.errors(include_url=False, include_input=False))
-        ) from None
+        faults = error.errors(include_url=False, include_input=False)
+        raise BadConfig("\n".join(_told(fault) for fault in faults)) from None
+
+
+def complaint(fault: Mapping[str, Any], known: Collection[str]) -> str:
+    """What a fault of the settings says, never with the value. `known`: the settings there are."""
+    if fault["type"] != "extra_forbidden":
+        return str(fault["msg"]).removeprefix("Value error, ")
+    *where, name = fault["loc"]
+    return no_such_setting(nearest(str(name), _TARGET_FIELDS.get(str(where[-1]), ()) if where else known))
+
+
+def no_such_setting(near: str) -> str:
+    return f"there is no such setting; did you mean `{near}`?" if near else "there is no such setting"
 
 
 def _from(environment: Mapping[str, str]) -> dict[str, Any]:
-    names = [name for name in AlertsConfig.model_fields if name not in {"targets", "notify"}]
-    found = {name: environment.get(f"{_PREFIX}{name.upper()}", "") for name in names}
-    return {name: value.split(os.pathsep) if name == "rules" else value for name, value in found.items() if value}
+    found = {name: environment.get(f"{_PREFIX}{name.upper()}", "") for name in AlertsConfig.model_fields}
+    return {name: _table(name, text) if name in _TABLES else text for name, text in found.items() if text}
 
 
-def _paths(value: object, folder: Path) -> list[Path]:
-    names = [value] if isinstance(value, str) else value if isinstance(value, list | tuple) else []
-    return [folder / Path(str(name)).expanduser() for name in names]
-
-
-def _read(file: Path) -> dict[str, Any]:
+def _table(name: str, text: str) -> Any:
     try:
-        return tomllib.loads(file.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise BadConfig(f"{file}: cannot be read: {error.strerror}; check the path given with --config") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise BadConfig(f"{file}: not TOML: {error}; mend that line, the format is https://toml.io") from error
+        return json.loads(text)
+    except ValueError as error:
+        raise BadConfig(f"{_PREFIX}{name.upper()}: not JSON: {error}", f"or put it in {CONFIG_NAME}") from None
 
 
-def _said(fault: Any) -> str:
+def _told(fault: Any) -> str:
     where = ".".join(str(part) for part in fault["loc"])
-    said = str(fault["msg"]).removeprefix("Value error, ")
+    said = complaint(fault, AlertsConfig.model_fields)
     return f"{where}: {said}" if where else said

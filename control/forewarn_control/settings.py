@@ -7,18 +7,16 @@ paths in the file are relative to the file, so it means the same from every fold
 
 from __future__ import annotations
 
-import json
 import os
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Final
 
 from platformdirs import user_data_path
-from pydantic import AfterValidator, BeforeValidator, ByteSize, Field, ValidationError
+from pydantic import BeforeValidator, ByteSize, Field, ValidationError
 from pydantic_settings import (
     BaseSettings,
     EnvSettingsSource,
@@ -29,15 +27,15 @@ from pydantic_settings import (
 )
 
 from forewarn.settings import Settings as AgentSettings
+from forewarn_alerts.config_file import CONFIG_NAME, nearest, read_config, relative_to
+from forewarn_alerts.errors import BadConfig
 from forewarn_alerts.rules.durations import parse_duration
-from forewarn_alerts.settings import AlertsConfig
+from forewarn_alerts.settings import AlertsConfig, Folder, RulePaths, complaint
 from forewarn_control.address import Address
 from forewarn_control.errors import BadSettings
 
-CONFIG_NAME: Final = "forewarn.toml"
 DEFAULT: Final = "default"
 _PREFIX: Final = "FOREWARN_"
-_PATHS: Final = ("data", "rules")
 _OF_COMMANDS: Final = ("config", "store", "store_user", "store_password")
 """What commands read besides."""
 
@@ -50,16 +48,8 @@ def _address(text: object) -> object:
     return Address.parse(text) if isinstance(text, str) else text
 
 
-def _paths(value: object) -> object:
-    """One text may name several folders: as PATH does, or as a list in JSON."""
-    if not isinstance(value, str):
-        return value
-    return json.loads(value) if value.startswith("[") else tuple(part for part in value.split(os.pathsep) if part)
-
-
 Listen = Annotated[Address, BeforeValidator(_address), NoDecode]
 Duration = Annotated[timedelta, BeforeValidator(_duration)]
-Folder = Annotated[Path, AfterValidator(Path.expanduser)]
 
 
 class ServeSettings(BaseSettings, AlertsConfig):
@@ -73,7 +63,7 @@ class ServeSettings(BaseSettings, AlertsConfig):
     """Where agents send: OTLP over HTTP, and the control API. Port 0: any free port."""
     store_http: Listen = Address("127.0.0.1", 8123)
     """Where readers ask: the store as ClickHouse's own HTTP interface, read-only."""
-    rules: Annotated[tuple[Folder, ...], NoDecode, BeforeValidator(_paths)] = ()
+    rules: Annotated[RulePaths, NoDecode] = ()
     """Folders or files of rules, besides the rules that Forewarn ships."""
     retention: Duration = timedelta(days=30)
     """How long the store keeps spans and events."""
@@ -96,6 +86,10 @@ class ServeSettings(BaseSettings, AlertsConfig):
         """Only what is passed in: `load` below is the one place that knows the sources and their order."""
         del settings_cls, env_settings, dotenv_settings, file_secret_settings
         return (init_settings,)
+
+
+_IN_FILE: Final = (*ServeSettings.model_fields, *AgentSettings.model_fields)
+"""Every key that forewarn.toml may hold."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +138,7 @@ def unknown_variables() -> dict[str, str]:
     """FOREWARN_ variables that nothing reads -> the nearest name that something does, or ''."""
     known = {variable(name) for name in (*ServeSettings.model_fields, *AgentSettings.model_fields, *_OF_COMMANDS)}
     strange = sorted(name for name in os.environ if name.startswith(_PREFIX) and name not in known)
-    return {name: next(iter(get_close_matches(name, known, n=1)), "") for name in strange}
+    return {name: nearest(name, known) for name in strange}
 
 
 def without_own() -> dict[str, str]:
@@ -176,45 +170,25 @@ def _environment() -> dict[str, Any]:
 
 def _read(file: Path) -> dict[str, Any]:
     try:
-        values = tomllib.loads(file.read_text(encoding="utf-8"))
-    except OSError as fault:
-        raise BadSettings(
-            [f"{file}: cannot be read: {fault.strerror}"], "check the path given with --config"
-        ) from fault
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as fault:
-        raise BadSettings([f"{file}: not TOML: {fault}"], "mend that line; the format is https://toml.io") from fault
-    for name in _PATHS:
-        if name in values:
-            values[name] = _relative_to(file.parent, values[name])
+        values = read_config(file)
+    except BadConfig as fault:
+        raise BadSettings([fault.problem], fault.do) from fault
+    if "data" in values:
+        values["data"] = relative_to(file.parent, values["data"])
     # The SDK reads its own keys from a file of the same name; they are no faults here.
     return {name: value for name, value in values.items() if name not in AgentSettings.model_fields}
-
-
-def _relative_to(folder: Path, value: object) -> object:
-    if isinstance(value, str):
-        return str(folder / Path(value).expanduser())
-    if isinstance(value, list):
-        return [_relative_to(folder, one) for one in value]
-    return value
 
 
 def _faults(invalid: ValidationError, origins: Mapping[str, str]) -> list[str]:
     faults = []
     for error in invalid.errors(include_url=False, include_input=False):
-        said = error["msg"].removeprefix("Value error, ")
+        said = complaint(error, _IN_FILE)
         if not error["loc"]:
             faults.append(said)
             continue
-        if error["type"] == "extra_forbidden":
-            said = _unknown(str(error["loc"][-1]), len(error["loc"]))
         where = ".".join(str(part) for part in error["loc"])
         faults.append(f"{where} (from {origins.get(str(error['loc'][0]), DEFAULT)}): {said}")
     return faults
-
-
-def _unknown(name: str, depth: int) -> str:
-    near = get_close_matches(name, ServeSettings.model_fields, n=1) if depth == 1 else []
-    return f"there is no such setting; did you mean `{near[0]}`?" if near else "there is no such setting"
 
 
 def _do(file: Path | None) -> str:

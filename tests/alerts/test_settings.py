@@ -4,6 +4,7 @@ Targets and routes from forewarn.toml and the environment.
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -71,6 +72,37 @@ def test_without_any_target_pages_go_to_the_console() -> None:
     assert [target.type for target in AlertsConfig().open_targets().values()] == ["console"]
 
 
+@pytest.mark.parametrize("text", [f"/a{os.pathsep}b", '["/a", "b"]'])
+def test_a_variable_names_several_folders(config: Path, text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    FOREWARN_RULES reads here as in `serve`: a list as PATH is, or JSON; relative to the current folder.
+    """
+    monkeypatch.setenv("FOREWARN_RULES", text)
+
+    assert load_config(config).rules == (Path("/a"), Path("b"))
+
+
+def test_the_flag_wins_over_the_file(config: Path) -> None:
+    """
+    `forewarn rules` shows the rules that `serve` with the same flag would obey.
+    """
+    assert load_config(config, rules=(Path("mine"),), environment={}).rules == (Path("mine"),)
+
+
+def test_targets_can_come_from_a_variable(config: Path) -> None:
+    """
+    As JSON, as in `serve`; what is no JSON is told without its text.
+    """
+    given = {"FOREWARN_TARGETS": '{"night": {"type": "console"}}', "FOREWARN_NOTIFY": '{"nights": ["night"]}'}
+
+    loaded = load_config(config, environment=given)
+
+    assert loaded.routes() == {"oncall": ("night",), "nights": ("night",)}
+    with pytest.raises(BadConfig, match="FOREWARN_TARGETS: not JSON") as caught:
+        load_config(config, environment={"FOREWARN_TARGETS": "hush"})
+    assert "hush" not in str(caught.value)
+
+
 def test_no_secret_is_shown(config: Path) -> None:
     """
     Not in a representation, not in a dump.
@@ -90,7 +122,13 @@ def test_no_secret_is_shown(config: Path) -> None:
         ("[targets.a]\ntype = 'pigeon'", "targets.a: Input tag 'pigeon' found using 'type' does not match"),
         ("[targets.a]\ntype = 'pagerduty'\nrouting_key = 'x'\nurl = 'ftp://x'", "targets.a.pagerduty.url"),
         ("[targets.'a b']\ntype = 'console'", "targets.a b"),
-        ("[targets.a]\ntype = 'console'\ncolour = 'red'", "targets.a.console.colour: Extra inputs are not permitted"),
+        ("[targets.a]\ntype = 'console'\ncolour = 'red'", "targets.a.console.colour: there is no such setting"),
+        (
+            "[targets.a]\ntype = 'pagerduty'\nruoting_key = 'hush'",
+            "targets.a.pagerduty.ruoting_key: there is no such setting; did you mean `routing_key`?",
+        ),
+        ("rule = ['./rules']", "rule: there is no such setting; did you mean `rules`?"),
+        ("rules = '[./rules'", "rules: begins like a list in JSON and is none"),
         ("public_url = 'grafana'", "public_url"),
         ("targets = [", "not TOML"),
     ],

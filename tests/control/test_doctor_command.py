@@ -229,3 +229,18 @@ def test_an_agents_machine_is_examined_without_the_other_extras(tmp_path: Path) 
     assert done.returncode == 0
     assert checks["serving side"] == "skipped"
     assert checks["agent spool"] == "ok"
+
+
+def test_a_misspelt_key_of_an_agent_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    The SDK reads over what it does not know; the doctor does not.
+    """
+    for name in [name for name in os.environ if name.startswith("FOREWARN_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("FOREWARN_SPOOL", str(tmp_path / "spool"))
+    (tmp_path / "forewarn.toml").write_text('end_point = "http://h"\nhttp = "127.0.0.1:4318"\n')
+
+    said = [(check.found, check.do) for check in agent() if check.name == "agent settings"]
+
+    assert said == [("forewarn.toml: nothing reads the key end_point", "did you mean `endpoint`?")]

@@ -10,6 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from forewarn.settings import Settings as AgentSettings
+from forewarn_alerts.config_file import misspelt
+from forewarn_alerts.settings import AlertsConfig, load_config
 from forewarn_collector.gateway.admission import DEFAULT_MAX_BODY
 from forewarn_collector.log.sqlite import DEFAULT_MAX_BYTES, DEFAULT_RETENTION
 from forewarn_control.address import Address
@@ -106,6 +109,41 @@ def test_all_faults_are_reported_at_once(tmp_path: Path, monkeypatch: pytest.Mon
     assert "is not a duration" in faults["retention"]
     assert "did you mean `http`?" in faults["htttp"]
     assert raised.value.exit_status == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('servise = "janitor"', "servise (from FILE): there is no such setting; did you mean `service`?"),
+        ('end_point = "http://h"', "end_point (from FILE): there is no such setting; did you mean `endpoint`?"),
+        ('[target.a]\ntype = "console"', "target (from FILE): there is no such setting; did you mean `targets`?"),
+        (
+            '[targets.a]\ntype = "slack"\nwebhok_url = "hush"',
+            "targets.a.slack.webhok_url (from FILE): there is no such setting; did you mean `webhook_url`?",
+        ),
+    ],
+)
+def test_a_misspelt_key_is_told_with_the_name_it_was_meant_to_be(tmp_path: Path, text: str, said: str) -> None:
+    """
+    Whoever reads the key, and however deep it is; also a key of the SDK, which itself reads over it.
+    """
+    (tmp_path / "forewarn.toml").write_text(text)
+
+    with pytest.raises(BadSettings) as raised:
+        load(folder=tmp_path)
+
+    assert said.replace("FILE", str(tmp_path / "forewarn.toml")) in raised.value.faults
+
+
+def test_no_key_of_another_room_is_taken_for_a_slip(tmp_path: Path) -> None:
+    """
+    The file is shared: `forewarn rules` and `notify` leave to `serve` and to agents what is theirs, and so do agents.
+    """
+    names = {*ServeSettings.model_fields, *AgentSettings.model_fields} - set(AlertsConfig.model_fields)
+    (tmp_path / "forewarn.toml").write_text("".join(f"{name} = 1\n" for name in names))
+
+    assert load_config(tmp_path / "forewarn.toml", environment={}) == AlertsConfig()
+    assert misspelt(ServeSettings.model_fields, AgentSettings.model_fields) == {}
 
 
 def test_a_file_that_is_no_toml_is_named_with_its_line(tmp_path: Path) -> None:

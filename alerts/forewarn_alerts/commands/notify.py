@@ -13,6 +13,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from forewarn_alerts.commands.options import Config, Json
 from forewarn_alerts.commands.output import BAD_NEWS, UNREACHABLE, WRONG_USE, give_up, print_json
 from forewarn_alerts.errors import BadConfig
 from forewarn_alerts.notify.interface import Answer, Delivered, Rejected, Retry
@@ -27,12 +28,9 @@ app = typer.Typer(
     add_completion=False,
 )
 
-ConfigOption = Annotated[Path | None, typer.Option("--config", help="Read this file instead of ./forewarn.toml.")]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-
 
 @app.command("list")
-def list_targets(config: ConfigOption = None, json: Json = False) -> None:
+def list_targets(config: Config = None, json: Json = False) -> None:
     """
     List targets and routes; secrets are never shown.
 
@@ -54,7 +52,7 @@ def list_targets(config: ConfigOption = None, json: Json = False) -> None:
 @app.command("test")
 def send_test(
     target: Annotated[str, typer.Argument(help="Name of the target; see `forewarn notify list`.")],
-    config: ConfigOption = None,
+    config: Config = None,
     json: Json = False,
 ) -> None:
     """

@@ -11,6 +11,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from forewarn_alerts.commands.options import Config, Json
 from forewarn_alerts.commands.output import BAD_NEWS, WRONG_USE, give_up, print_json
 from forewarn_alerts.errors import BadConfig
 from forewarn_alerts.rules import Fault, Rule, RuleFaults, RuleSet, load_rules, run_examples
@@ -26,12 +27,10 @@ Paths = Annotated[
 RulesOption = Annotated[
     list[Path] | None, typer.Option("--rules", help="A folder or file of rules besides the shipped ones; repeatable.")
 ]
-ConfigOption = Annotated[Path | None, typer.Option("--config", help="Read this file instead of ./forewarn.toml.")]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 @app.command("list")
-def list_rules(rules: RulesOption = None, config: ConfigOption = None, json: Json = False) -> None:
+def list_rules(rules: RulesOption = None, config: Config = None, json: Json = False) -> None:
     """
     List the rules that a server started here would obey.
 
@@ -54,7 +53,7 @@ def list_rules(rules: RulesOption = None, config: ConfigOption = None, json: Jso
 def check(
     paths: Paths = None,
     rules: RulesOption = None,
-    config: ConfigOption = None,
+    config: Config = None,
     json: Json = False,
 ) -> None:
     """
@@ -73,7 +72,7 @@ def check(
 def run_tests(
     paths: Paths = None,
     rules: RulesOption = None,
-    config: ConfigOption = None,
+    config: Config = None,
     json: Json = False,
 ) -> None:
     """

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+import tomllib
 from collections.abc import Callable, Iterator
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
@@ -14,7 +15,8 @@ from forewarn.conventions import INTENTS_PATH
 from forewarn.errors import ConfigurationError
 from forewarn.recording.claims import SEGMENT_SUFFIX
 from forewarn.recording.segments import SegmentReader
-from forewarn.settings import Settings, load_settings
+from forewarn.settings import SETTINGS_FILE, Settings, load_settings
+from forewarn_alerts.config_file import misspelt
 from forewarn_control.doctor.asking import ask
 from forewarn_control.doctor.check import Check, fault, ok, skipped, warning
 
@@ -30,12 +32,20 @@ def agent(*, clock: Callable[[], float] = time.time) -> Iterator[Check]:
     except ConfigurationError as error:
         yield fault("agent settings", str(error), "mend the setting it names")
         return
+    yield from _misspelt(Path(SETTINGS_FILE))
     if settings.endpoint:
         yield from _endpoint(settings.endpoint, settings, clock)
     else:
         why = "no endpoint is set here, so this shell starts no agent that records"
         yield skipped("agent endpoint", why, _EXPORTS)
     yield spool(settings.spool)
+
+
+def _misspelt(file: Path) -> Iterator[Check]:
+    """The SDK reads over what it does not know, for the file is shared; so a slip of the pen is silent there."""
+    values = tomllib.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    for name, near in misspelt(values, Settings.model_fields).items():
+        yield warning("agent settings", f"{file}: nothing reads the key {name}", f"did you mean `{near}`?")
 
 
 def spool(folder: Path) -> Check:
