@@ -90,7 +90,7 @@ class Agent:
         runtime = self._runtime
         closing = Closing(outcome_of(error), error=error, redacted=self._redacted)
         ended_ns = runtime.clock_ns()
-        self._span.end(ended_ns, closing.attributes(), error=closing.message)
+        self._span.end(ended_ns, closing.span_attributes, error=closing.message)
         runtime.keep(FrameKind.OTHER, self._opening.end_record(runtime.next_sequence(), ended_ns, closing.fields))
 
     async def __aenter__(self) -> Self:

@@ -12,10 +12,10 @@ its kind of tool (plain, coroutine, generator, async generator).
 
 from __future__ import annotations
 
-import hashlib
 import logging
 from collections.abc import Generator
 from dataclasses import dataclass, field
+from hashlib import sha256
 from types import AsyncGeneratorType, CoroutineType, GeneratorType
 from typing import Any, Final, TypeAlias
 
@@ -30,12 +30,12 @@ from forewarn.conventions import (
     Outcome,
 )
 from forewarn.declarations import Declaration
-from forewarn.encoding import EncodedArguments, encode_arguments, encode_result
+from forewarn.encoding import encode_arguments, encode_result
 from forewarn.errors import NotRecorded, Refusal, Refused
 from forewarn.outcomes import outcome_of
 from forewarn.reasoning import latest_reasoning
 from forewarn.recording.interface import Acknowledgement, FrameKind, Unacknowledged
-from forewarn.recording.records import Closing, call_attributes, opening, run_attributes
+from forewarn.recording.records import Closing, acknowledged, call_attributes, opening, tool_started
 from forewarn.runtime import Runtime
 
 _log = logging.getLogger("forewarn")
@@ -65,6 +65,10 @@ Step: TypeAlias = "Acknowledge | Call"
 """A call itself is the step `run it now`."""
 Road: TypeAlias = Generator[Step, Any, None]
 _ITEMS_KEPT: Final = 5
+# Looking a member up on its enum costs as much as a call; every call would pay that several times.
+_READ, _WRITE = Effect.READ, Effect.WRITE
+_START, _OTHER = FrameKind.START, FrameKind.OTHER
+_OK: Final = Outcome.OK
 
 
 def travel(tool: Declaration, values: dict[str, object], runtime: Runtime) -> Road:
@@ -93,10 +97,11 @@ class Call:
     """One call while it is under way."""
 
     __slots__ = (
-        "_arguments",
+        "_cut",
         "_decided",
         "_is_on_record",
         "_opening",
+        "_redacted",
         "_runtime",
         "_start",
         "_tool",
@@ -110,9 +115,9 @@ class Call:
         opened_ns = runtime.clock_ns()
         caller = current_caller()
         reasoning = latest_reasoning()
-        self._arguments = arguments = encode_arguments(values, ordinary_names=tool.ordinary_names)
-        digest = _digest(tool, arguments, caller, runtime)
-        attributes = {**tool.attributes, **caller.attributes, TOOL_CALL_ARGUMENTS: arguments.text}
+        arguments, canonical = encode_arguments(values, ordinary_names=tool.ordinary_names)
+        text, self._redacted, self._cut = arguments
+        attributes = {**tool.span_attributes, **caller.attributes, TOOL_CALL_ARGUMENTS: text}
         if reasoning is not None:
             attributes[REASONING] = reasoning.text
             attributes[REASONING_SPAN_ID] = reasoning.span_id
@@ -123,14 +128,14 @@ class Call:
             tool.template,
             opened_ns,
             caller.encoded,
-            *call_attributes(arguments.text, digest),
+            *call_attributes(text, _digest(tool, canonical, caller, runtime)),
             b"" if reasoning is None else reasoning.encoded,
         )
         self._runtime = runtime
         self._tool = tool
         self._start = b""
         self._is_on_record = False
-        self._decided: tuple[int, str] | None = None
+        self._decided = b""
         self.started_ns: int | None = None
         self.refusal: Refusal | None = None
         self.streamed: Streamed | None = None
@@ -138,22 +143,22 @@ class Call:
     def must_be_acknowledged(self) -> bool:
         """Whether this call's effect is such that it does not start before somebody else has its record."""
         effect = self._tool.effect
-        if effect is Effect.READ:
+        if effect is _READ:
             return False
-        return effect is not Effect.WRITE or self._runtime.policy.acknowledge_writes
+        return effect is not _WRITE or self._runtime.policy.acknowledge_writes
 
     def request(self) -> bytes:
         return self._runtime.request(self._start_record())
 
     def spool_start(self) -> None:
         self._is_on_record = True
-        self._runtime.keep(FrameKind.START, self._start_record())
+        self._runtime.keep(_START, self._start_record())
 
     def clear(self, answer: Acknowledgement | Unacknowledged) -> None:
         """Return if the call may run by this answer; raise Refusal if not."""
         if isinstance(answer, Acknowledgement):
             self._is_on_record = True
-            self._decided = (self._runtime.clock_ns(), answer.decision)
+            self._decided = acknowledged(self._runtime.clock_ns(), answer.decision)
             if answer.decision != Decision.ALLOW:
                 self.refusal = Refused(
                     tool=self._tool.name, decision=answer.decision, rule=answer.rule, reason=answer.reason
@@ -188,35 +193,29 @@ class Call:
         if self.streamed is not None:
             result = {"items": self.streamed.items, "first": self.streamed.first}
         encoded = None if error is not None and self.streamed is None else encode_result(result)
-        record = self._arguments
-        closing = Closing(outcome, error=error, result=encoded, redacted=record.redacted, cut=record.cut)
+        closing = Closing(outcome, error=error, result=encoded, redacted=self._redacted, cut=self._cut)
         runtime = self._runtime
         ended_ns = runtime.clock_ns()
-        self.span.end(ended_ns, closing.attributes(), error=closing.message)
-        fields = closing.fields + run_attributes(self.started_ns, *(self._decided or (None, None)))
-        runtime.keep(FrameKind.OTHER, self._opening.end_record(runtime.next_sequence(), ended_ns, fields))
+        self.span.end(ended_ns, closing.span_attributes, error=closing.message)
+        started = b"" if self.started_ns is None else tool_started(self.started_ns)
+        record = self._opening.end_record(runtime.next_sequence(), ended_ns, closing.fields, started, self._decided)
+        runtime.keep(_OTHER, record)
 
     def _start_record(self) -> bytes:
         """The same record each time: it may be sent to be acknowledged and, when that fails, be spooled as well."""
         if not self._start:
-            record = self._arguments
             sequence = self._runtime.next_sequence()
-            self._start = self._opening.start_record(sequence, redacted=record.redacted, cut=record.cut)
+            self._start = self._opening.start_record(sequence, redacted=self._redacted, cut=self._cut)
         return self._start
 
 
-def _digest(tool: Declaration, arguments: EncodedArguments, caller: Caller, runtime: Runtime) -> str:
+def _digest(tool: Declaration, canonical: bytes, caller: Caller, runtime: Runtime) -> str:
     """SHA-256 over the RFC 8785 form of {agent_path, arguments, environment, tool}, put together from its parts."""
-    form = b'%b%b,"environment":%b,"tool":%b}' % (
-        caller.digest_prefix,
-        arguments.canonical,
-        runtime.environment_json,
-        tool.name_json,
-    )
-    return hashlib.sha256(form).hexdigest()
+    form = (caller.digest_prefix, canonical, runtime.digest_infix, tool.digest_suffix)
+    return sha256(b"".join(form)).hexdigest()
 
 
 def _outcome_of_result(result: object) -> Outcome:
     """A tool that hands back something yet to be run has not done its work where we can see it."""
     is_yet_to_run = isinstance(result, (CoroutineType, GeneratorType, AsyncGeneratorType))
-    return Outcome.NOT_OBSERVED if is_yet_to_run else Outcome.OK
+    return Outcome.NOT_OBSERVED if is_yet_to_run else _OK

@@ -42,7 +42,7 @@ from forewarn.recording.sender import Sender
 from forewarn.recording.spool import SegmentSpool
 from forewarn.recording.wire import resource
 from forewarn.runtime import Policy, Runtime
-from forewarn.settings import Options, Settings, load_settings
+from forewarn.settings import Options, Settings, load_settings, settings_without_faults
 from forewarn.spans import Spans
 
 _VERSION: Final = metadata.version("forewarn")
@@ -147,7 +147,7 @@ def _first_use() -> Runtime:
                 _install(_set_up(load_settings(), None))
             except ConfigurationError as error:
                 _log.error("Forewarn is not set up: %s", error)
-                _install(_set_up(Settings.model_construct(), None, wrong=str(error)))
+                _install(_set_up(settings_without_faults(), None, wrong=str(error)))
         assert _runtime is not None
         return _runtime
 

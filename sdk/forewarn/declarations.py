@@ -30,11 +30,12 @@ class Declaration:
     __slots__ = (
         "attributes",
         "bind",
+        "digest_suffix",
         "effect",
         "function",
         "name",
-        "name_json",
         "ordinary_names",
+        "span_attributes",
         "span_name",
         "template",
     )
@@ -52,9 +53,11 @@ class Declaration:
             EFFECT: self.effect.value,
             EFFECT_SOURCE: source.value,
         }
+        # What does not vary, or only our own readers ask for, is not worth its price on the application's span.
+        self.span_attributes = {k: v for k, v in self.attributes.items() if k not in {TOOL_TYPE, EFFECT_SOURCE}}
         self.span_name = f"{OPERATION_EXECUTE_TOOL} {self.name}"
         self.template = template(self.span_name, self.attributes)
-        self.name_json = json_text(self.name)
+        self.digest_suffix = json_text(self.name) + b"}"
         signature = _signature(function, self.name)
         receiver = next(iter(signature.parameters), None) if is_classmethod else receiver_of(function, signature)
         self.bind: Binder = compile_binder(function, signature, receiver)

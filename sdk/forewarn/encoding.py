@@ -12,7 +12,7 @@ is cut and what is secret is replaced. For the ordinary call (a few scalars) bot
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final, NamedTuple
+from typing import Final, TypeAlias
 
 import msgspec
 import rfc8785
@@ -25,21 +25,10 @@ _encode: Final = msgspec.json.Encoder().encode
 _encode_sorted: Final = msgspec.json.Encoder(order="deterministic").encode
 
 
-class Encoded(NamedTuple):
-    """A value for the record: JSON text, and how many values in it were redacted and cut."""
-
-    text: str
-    redacted: int = 0
-    cut: int = 0
-
-
-class EncodedArguments(NamedTuple):
-    """The arguments of one call: for the record, and whole in the canonical form that the digest is taken of."""
-
-    text: str
-    canonical: bytes
-    redacted: int = 0
-    cut: int = 0
+Encoded: TypeAlias = "tuple[str, int, int]"
+"""A value for the record: JSON text, and how many values in it were redacted and cut."""
+EncodedArguments: TypeAlias = "tuple[Encoded, bytes]"
+"""The arguments of one call: for the record; and whole, in the canonical form that the digest is taken of."""
 
 
 def encode_arguments(
@@ -57,8 +46,8 @@ def encode_arguments(
         except UnicodeEncodeError:
             return _encode_walking(values, limits)
         if len(text) <= limits.total and not is_suspect(text):
-            return EncodedArguments(text, canonical)
-        return _cut_and_redacted(dict(values), canonical, limits)
+            return (text, 0, 0), canonical
+        return _for_record(dict(values), limits, is_plain=True), canonical
     return _encode_walking(values, limits)
 
 
@@ -66,7 +55,7 @@ def encode_result(value: object, limits: Limits = RECORD) -> Encoded:
     """Encode what a tool returned, looking at a large value only as far as the record goes."""
     kind = type(value)
     if value is None or kind is bool or (kind is int and -LARGEST_SAFE_INT <= value <= LARGEST_SAFE_INT):  # type: ignore[operator]
-        return Encoded(_encode(value).decode())
+        return _encode(value).decode(), 0, 0
     return _for_record(value, limits, is_plain=False)
 
 
@@ -96,13 +85,8 @@ def _encode_walking(values: Mapping[str, object], limits: Limits) -> EncodedArgu
     if not walk.has_secret_names:
         text = _encode(plain).decode()
         if len(text) <= limits.total and not is_suspect(text):
-            return EncodedArguments(text, canonical, cut=walk.cut)
-    return _cut_and_redacted(plain, canonical, limits)
-
-
-def _cut_and_redacted(plain: object, canonical: bytes, limits: Limits) -> EncodedArguments:
-    record = _for_record(plain, limits, is_plain=True)
-    return EncodedArguments(record.text, canonical, record.redacted, record.cut)
+            return (text, 0, walk.cut), canonical
+    return _for_record(plain, limits, is_plain=True), canonical
 
 
 def _whole(values: Mapping[str, object]) -> tuple[Walk, Plain, bytes]:
@@ -116,7 +100,7 @@ def _whole(values: Mapping[str, object]) -> tuple[Walk, Plain, bytes]:
 def _for_record(value: object, limits: Limits, *, is_plain: bool) -> Encoded:
     walk = Walk(limits, redact=True, is_plain=is_plain)
     text = _encode(walk.value(value)).decode()
-    return Encoded(text, walk.redactor.count, walk.cut)
+    return text, walk.redactor.count, walk.cut
 
 
 class _Unseen:

@@ -74,7 +74,7 @@ class Step:
 
     def _record(self, closing: Closing, ended_ns: int) -> None:
         # The application's span ends with the first record: nobody can tell whether a `with` follows.
-        self._span.end(ended_ns, closing.attributes())
+        self._span.end(ended_ns, closing.span_attributes)
         record = self._opening.end_record(self._runtime.next_sequence(), ended_ns, closing.fields)
         self._runtime.keep(FrameKind.OTHER, record)
 

@@ -3,14 +3,14 @@ Redaction, first level: values under a telling name, and texts that look like a 
 
 Two questions, in this order: may this be dirty at all (`is_suspect`), and, only then, what exactly (`Redactor`)? The
 first is asked of every record, so it is made of searches for one character, which cost nothing, and behind each of
-them a few searches for a marker. Gate and markers stand beside the pattern they open, so neither can be forgotten.
+them a few searches for a marker.
 """
 
 from __future__ import annotations
 
 import re
 from functools import lru_cache
-from typing import Final, NamedTuple
+from typing import Final
 
 MARK: Final = "[redacted]"
 LONGEST_NAME: Final = 200
@@ -28,56 +28,53 @@ _NAMES: Final = re.compile(
 _HUMP: Final = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 
 
-class _Pattern(NamedTuple):
-    """What a credential looks like. A text without `gate`, or without any of `markers`, does not hold one."""
-
-    gate: str
-    markers: tuple[str, ...]
-    expression: str
-
-
 _NAMED_VALUE: Final = (
     r"(?i)(?P<keep>(?:pass(?:word|wd)|pwd|secret|token|api[_-]?key|access[_-]?key|private[_-]?key)"
     r"\\?[\"']?\s*[=:]\s*\\?[\"']?)(?!\[redacted\])[^\s\"',;&)}\]\\]{3,}"
 )
 _NAME_MARKERS: Final = ("assw", "ASSW", "pwd", "PWD", "ecret", "ECRET", "oken", "OKEN", "key", "Key", "KEY")
+_GITHUB_MARKERS: Final = ("ghp_", "gho_", "ghu_", "ghs_", "ghr_")
 _PATTERNS: Final = (
-    _Pattern("A", ("AKIA", "ASIA"), r"\b(?:AKIA|ASIA)[0-9A-Z]{16}\b"),
-    _Pattern("A", ("AIza",), r"\bAIza[0-9A-Za-z_-]{30,}"),
-    _Pattern("_", ("ghp_", "gho_", "ghu_", "ghs_", "ghr_"), r"\bgh[pousr]_[A-Za-z0-9]{20,}"),
-    _Pattern("_", ("github_pat_",), r"\bgithub_pat_[A-Za-z0-9_]{20,}"),
-    _Pattern("_", ("k_live_",), r"\b[sr]k_live_[A-Za-z0-9_-]{16,}"),
-    _Pattern("_", ("fwk_",), r"\bfwk_[a-z0-9._-]+_[A-Za-z0-9_-]{6,}"),
-    _Pattern("-", ("sk-",), r"\bsk-[A-Za-z0-9_-]{16,}"),
-    _Pattern("-", ("glpat-",), r"\bglpat-[A-Za-z0-9_-]{16,}"),
-    _Pattern("-", ("xox",), r"\bxox[abeoprs]-[A-Za-z0-9-]{10,}"),
+    (("AKIA", "ASIA"), r"\b(?:AKIA|ASIA)[0-9A-Z]{16}\b"),
+    (("AIza",), r"\bAIza[0-9A-Za-z_-]{30,}"),
+    (_GITHUB_MARKERS, r"\bgh[pousr]_[A-Za-z0-9]{20,}"),
+    (("github_pat_",), r"\bgithub_pat_[A-Za-z0-9_]{20,}"),
+    (("k_live_",), r"\b[sr]k_live_[A-Za-z0-9_-]{16,}"),
+    (("fwk_",), r"\bfwk_[a-z0-9._-]+_[A-Za-z0-9_-]{6,}"),
+    (("sk-",), r"\bsk-[A-Za-z0-9_-]{16,}"),
+    (("glpat-",), r"\bglpat-[A-Za-z0-9_-]{16,}"),
+    (("xox",), r"\bxox[abeoprs]-[A-Za-z0-9-]{10,}"),
     # A key that was cut has no END line.
-    _Pattern("-", ("KEY-----",), r"(?s)-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)"),
-    _Pattern("J", ("eyJ",), r"\beyJ[A-Za-z0-9_-]{8,}(?:\.[A-Za-z0-9_-]*){1,4}"),
-    _Pattern("/", ("hooks.slack.com",), r"hooks\.slack\.com/(?:services|workflows|triggers)/[A-Za-z0-9/_-]{10,}"),
-    _Pattern("@", ("://",), r"(?P<keep>[a-zA-Z][a-zA-Z0-9+.-]{0,40}://[^\s:/@\"']{0,256}:)[^\s/\"']{1,1024}(?=@)"),
-    _Pattern(" ", ("earer ",), r"(?i)(?P<keep>\bbearer )[A-Za-z0-9._~+/=-]{8,}"),
-    _Pattern(" ", ("asic ",), r"(?P<keep>\b[Bb]asic )(?=\S*[A-Z0-9=])[A-Za-z0-9+/=]{12,}"),
-    # In encoded text a name is followed by `=`, by `: ` or by an escaped quote; `":` is the encoding's own.
-    _Pattern("=", _NAME_MARKERS, _NAMED_VALUE),
-    _Pattern(": ", _NAME_MARKERS, _NAMED_VALUE),
-    _Pattern("\\", _NAME_MARKERS, _NAMED_VALUE),
+    (("KEY-----",), r"(?s)-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)"),
+    (("eyJ",), r"\beyJ[A-Za-z0-9_-]{8,}(?:\.[A-Za-z0-9_-]*){1,4}"),
+    (("hooks.slack.com",), r"hooks\.slack\.com/(?:services|workflows|triggers)/[A-Za-z0-9/_-]{10,}"),
+    (("://",), r"(?P<keep>[a-zA-Z][a-zA-Z0-9+.-]{0,40}://[^\s:/@\"']{0,256}:)[^\s/\"']{1,1024}(?=@)"),
+    (("earer ",), r"(?i)(?P<keep>\bbearer )[A-Za-z0-9._~+/=-]{8,}"),
+    (("asic ",), r"(?P<keep>\b[Bb]asic )(?=\S*[A-Z0-9=])[A-Za-z0-9+/=]{12,}"),
+    (_NAME_MARKERS, _NAMED_VALUE),
 )
-_COMPILED: Final = tuple((markers, re.compile(expression)) for _, markers, expression in _PATTERNS)
-_GATES: Final = tuple(
-    (gate, tuple(marker for pattern in _PATTERNS if pattern.gate == gate for marker in pattern.markers))
-    for gate in dict.fromkeys(pattern.gate for pattern in _PATTERNS)
-)
+"""What credentials look like, each behind the markers without which a text does not hold one."""
+_COMPILED: Final = tuple((markers, re.compile(expression)) for markers, expression in _PATTERNS)
 
 
 def is_suspect(text: str) -> bool:
     """Whether this text may hold a credential by its look; False is certain, True is only a reason to look."""
-    for gate, markers in _GATES:
-        if gate in text:
-            for marker in markers:
-                if marker in text:
-                    return True
-    return False
+    # The markers of `_PATTERNS`, each behind a rarer character of its own: written out, because every record asks.
+    return (
+        ("-" in text and ("sk-" in text or "xox" in text or "glpat-" in text or "KEY-----" in text))
+        or ("_" in text and ("fwk_" in text or "k_live_" in text or "github_pat_" in text or _has_github_prefix(text)))
+        or ("A" in text and ("AKIA" in text or "ASIA" in text or "AIza" in text))
+        or ("J" in text and "eyJ" in text)
+        or ("@" in text and "://" in text)
+        or ("/" in text and "hooks.slack.com" in text)
+        or (" " in text and ("earer " in text or "asic " in text))
+        # In encoded text a name is followed by `=`, by `: ` or by an escaped quote; `":` is the encoding's own.
+        or (("=" in text or ": " in text or "\\" in text) and any(map(text.__contains__, _NAME_MARKERS)))
+    )
+
+
+def _has_github_prefix(text: str) -> bool:
+    return "gh" in text and any(map(text.__contains__, _GITHUB_MARKERS))
 
 
 @lru_cache(maxsize=4096)

@@ -43,10 +43,10 @@ class Runtime:
     dropped: int = 0
     """How many records could not be kept."""
     next_sequence: Callable[[], int] = field(default_factory=lambda: itertools.count(1).__next__)
-    environment_json: bytes = field(init=False)
+    digest_infix: bytes = field(init=False)
 
     def __post_init__(self) -> None:
-        self.environment_json = json_text(self.policy.environment)
+        self.digest_infix = b',"environment":%b,"tool":' % json_text(self.policy.environment)
 
     def keep(self, kind: FrameKind, record: bytes) -> None:
         """Spool a record. If that fails the call still runs: it is told once, counted, and the sequence has a gap."""

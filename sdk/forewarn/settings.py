@@ -128,3 +128,14 @@ def load_settings(service: str | None = None, **given: Any) -> Settings:
         ) from None
     except tomllib.TOMLDecodeError as error:
         raise ConfigurationError(f"{Path(SETTINGS_FILE).absolute()} is not valid TOML: {error}") from None
+
+
+def settings_without_faults() -> Settings:
+    """What is right of the environment and the file, with defaults for what is not: better than none, to spool with."""
+    try:
+        return Settings()
+    except ValidationError as error:
+        faulty = {str(fault["loc"][0]) for fault in error.errors()} & set(Settings.model_fields)
+        return Settings(**{name: Settings.model_fields[name].get_default(call_default_factory=True) for name in faulty})
+    except tomllib.TOMLDecodeError:
+        return Settings.model_construct()

@@ -45,13 +45,13 @@ class OpenSpan:
         if self._token is not None:
             context.detach(self._token)
 
-    def end(self, ended_ns: int, attributes: Attributes, *, error: str | None = None) -> None:
+    def end(self, ended_ns: int, attributes: Attributes | None, *, error: str | None = None) -> None:
         """End the application's span; trouble of its processors and exporters stays here."""
         try:
-            if self.span.is_recording():
+            if attributes:
                 self.span.set_attributes(attributes)
-                if error is not None:
-                    self.span.set_status(Status(StatusCode.ERROR, error))
+            if error is not None:
+                self.span.set_status(Status(StatusCode.ERROR, error))
             self.span.end(ended_ns)
         # The application's own processors run in here.
         except Exception:  # noqa: BLE001
@@ -80,7 +80,7 @@ class Spans:
             made = self._own(parent)
             span = NonRecordingSpan(made)
         above = parent.span_id.to_bytes(8, "big") if parent.is_valid else b""
-        ids = SpanIds(made.trace_id.to_bytes(16, "big"), made.span_id.to_bytes(8, "big"), above)
+        ids = made.trace_id.to_bytes(16, "big"), made.span_id.to_bytes(8, "big"), above
         return OpenSpan(span, ids, surroundings)
 
     def _own(self, parent: SpanContext) -> SpanContext:

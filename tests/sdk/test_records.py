@@ -12,9 +12,16 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
 from forewarn.conventions import Outcome
-from forewarn.encoding import Encoded
-from forewarn.recording.records import Closing, SpanIds, call_attributes, opening, run_attributes, template
-from forewarn.recording.wire import attribute, export_request, resource, scope_message, span_field, varint
+from forewarn.recording.records import Closing, acknowledged, call_attributes, opening, template, tool_started
+from forewarn.recording.wire import (
+    attribute,
+    export_request,
+    resource,
+    scope_message,
+    span_field,
+    varint,
+    varint_of_time,
+)
 
 texts = st.text(max_size=300) | st.text("é€😀x", min_size=2_600, max_size=9_000)
 numbers = st.integers(0, 2**63 - 1)
@@ -48,16 +55,16 @@ def test_a_start_and_its_end_read_back(**meant: Any) -> None:
     Any text, any number, any size: the parsed spans equal what was meant, and the end has all that the start had.
     """
     (trace, span), (begin, end), (redacted, cut) = meant["ids"], meant["times"], meant["counts"]
-    ids = SpanIds(trace, span, meant["parent"])
+    ids = (trace, span, meant["parent"])
     shape = template(meant["name"], meant["shared"])
     digest = "0123456789abcdef" * 4
     opened = opening(ids, shape, begin, *call_attributes(meant["arguments"], digest))
-    result = None if meant["result"] is None else Encoded(meant["result"], 1, 1)
+    result = None if meant["result"] is None else (meant["result"], 1, 1)
     closing = Closing(Outcome.OK, error=meant["error"], result=result, redacted=redacted, cut=cut)
 
     start = Span.FromString(opened.start_record(meant["sequence"], redacted=redacted, cut=cut))
     finish = Span.FromString(
-        opened.end_record(meant["sequence"] + 1, end, closing.fields + run_attributes(begin, end, "allow"))
+        opened.end_record(meant["sequence"] + 1, end, closing.fields, tool_started(begin), acknowledged(end, "allow"))
     )
 
     called = {**meant["shared"], "gen_ai.tool.call.arguments": meant["arguments"], "forewarn.call.digest": digest}
@@ -81,7 +88,7 @@ def test_a_start_and_its_end_read_back(**meant: Any) -> None:
         "forewarn.tool.started_unix_nano": begin,
         "forewarn.acknowledged_unix_nano": end,
         "forewarn.decision": "allow",
-        **({} if result is None else {"gen_ai.tool.call.result": result.text}),
+        **({} if result is None else {"gen_ai.tool.call.result": result[0]}),
         **({} if meant["error"] is None else {"error.type": "ValueError"}),
         **({"forewarn.truncated": cut + more} if cut + more else {}),
     }
@@ -94,7 +101,7 @@ def test_a_request_reads_back(described: dict[str, Any], names: list[str]) -> No
     """
     Resource, scope and spans are where an OTLP receiver looks for them.
     """
-    shapes = [opening(SpanIds(b"t" * 16, b"s" * 8), template(name, {}), 1) for name in names]
+    shapes = [opening((b"t" * 16, b"s" * 8, b""), template(name, {}), 1) for name in names]
     spans = b"".join(span_field(one.end_record(1, 2)) for one in shapes)
 
     request = ExportTraceServiceRequest.FromString(
@@ -106,6 +113,17 @@ def test_a_request_reads_back(described: dict[str, Any], names: list[str]) -> No
     assert read(per_resource.resource) == described
     assert (per_scope.scope.name, per_scope.scope.version) == ("forewarn", "1.2")
     assert [span.name for span in per_scope.spans] == names
+
+
+@given(st.integers(0, 2**63 - 1))
+def test_varints_of_times(number: int) -> None:
+    """
+    The short way for times reads back as the same number, and is the same encoding for every time since 1972.
+    """
+    span = Span.FromString(tool_started(number))
+
+    assert read(span) == {"forewarn.tool.started_unix_nano": number}
+    assert number < 2**56 or varint_of_time(number) == varint(number)
 
 
 @given(st.integers(0, 2**64 - 1))

@@ -99,7 +99,7 @@ def test_the_key_is_never_shown(spool: Path) -> None:
 
 
 def test_wrong_settings_at_first_use_do_not_break_reads(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, tmp_path: Path
 ) -> None:
     """
     A process with wrong variables that never called `configure` runs its reads, and refuses the rest with why.
@@ -117,6 +117,7 @@ def test_wrong_settings_at_first_use_do_not_break_reads(
     with pytest.raises(forewarn.NotRecorded, match="ack_timeout: Input should be a valid number"):
         drop()
     assert "Forewarn is not set up" in caplog.text
+    assert list((tmp_path / "unconfigured" / "unknown").glob("*.segment")) != []
 
 
 def test_the_environment_has_a_folder_of_its_own(spool: Path) -> None:

@@ -149,13 +149,13 @@ def test_the_bound_refuses_new_records_until_there_is_room(tmp_path: Path, monke
     monkeypatch.setattr(spool_module.time, "monotonic", lambda: clock[0])
     (tmp_path / "other-000001.segment").write_bytes(b"x" * 3000)
     spool = make(tmp_path, segment_bytes=1000, max_bytes=4000)
-    for _ in range(8):
+    for _ in range(7):
         spool.append(OTHER, b"y" * 120)
     with pytest.raises(SpoolUnavailable, match="the bound is 4000"):
-        spool.append(OTHER, b"one too many")
+        spool.append(OTHER, b"one too many" * 10)
     (tmp_path / "other-000001.segment").unlink()
     with pytest.raises(SpoolUnavailable):
-        spool.append(OTHER, b"still within the second")
+        spool.append(OTHER, b"still within the second" * 10)
 
     clock[0] += 2
     spool.append(OTHER, b"room again")

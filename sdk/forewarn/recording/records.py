@@ -7,7 +7,7 @@ arguments. The end record repeats everything that the start record said, so that
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeAlias
 
 from forewarn.conventions import (
     ACKNOWLEDGED_AT,
@@ -35,28 +35,27 @@ from forewarn.recording.wire import (
     attribute_prefix,
     field,
     fixed64,
-    int_attribute,
+    int_attribute_head,
     status_error,
     text_attribute,
+    varint,
+    varint_of_time,
 )
 
 _START: Final = attribute(RECORD, RecordKind.START.value)
-_OUTCOMES: Final = {outcome: attribute(OUTCOME, outcome.value) for outcome in Outcome}
-_SEQUENCE: Final = attribute_prefix(SEQUENCE)
+_OK: Final = Outcome.OK
+_OUTCOMES: Final[dict[Outcome | None, bytes]] = {None: b"", **{one: attribute(OUTCOME, one.value) for one in Outcome}}
+_SEQUENCE_HEADS: Final = [int_attribute_head(SEQUENCE, size) for size in range(11)]
 _ARGUMENTS: Final = attribute_prefix(TOOL_CALL_ARGUMENTS)
 _RESULT: Final = attribute_prefix(TOOL_CALL_RESULT)
 _DIGEST_HEAD: Final = attribute(CALL_DIGEST, "0" * 64)[:-64]
 """A digest's attribute up to the digest, which is always 64 digits."""
-_STARTED: Final = attribute_prefix(TOOL_STARTED_AT)
+_STARTED_HEAD: Final = int_attribute_head(TOOL_STARTED_AT, 9)
 _NO_END: Final = b"\x41" + fixed64(0)
 
 
-class SpanIds(NamedTuple):
-    """Which span a record is of; `parent` is empty for the first of a trace."""
-
-    trace: bytes
-    span: bytes
-    parent: bytes = b""
+SpanIds: TypeAlias = "tuple[bytes, bytes, bytes]"
+"""Which span a record is of: trace, span and parent; the last is empty for the first span of a trace."""
 
 
 class Template(NamedTuple):
@@ -82,7 +81,7 @@ class Reasoning(NamedTuple):
 
     @classmethod
     def of(cls, text: str, ids: SpanIds, at_ns: int) -> Reasoning:
-        span_id = ids.span.hex()
+        span_id = ids[1].hex()
         encoded = (attribute(REASONING, text), attribute(REASONING_SPAN_ID, span_id), attribute(REASONING_AT, at_ns))
         return cls(text, span_id, at_ns, b"".join(encoded))
 
@@ -95,12 +94,16 @@ class Opening(NamedTuple):
 
     def start_record(self, sequence: int, *, redacted: int = 0, cut: int = 0) -> bytes:
         """The span as it starts: no end time, marked as a start."""
+        head, body = self
+        number = varint(sequence)
         counted = _counts(redacted, cut) if redacted or cut else b""
-        return b"".join((self.head, _NO_END, self.body, int_attribute(_SEQUENCE, sequence), _START, counted))
+        return b"".join((head, _NO_END, body, _SEQUENCE_HEADS[len(number)], number, _START, counted))
 
-    def end_record(self, sequence: int, ended_ns: int, closing: bytes = b"") -> bytes:
+    def end_record(self, sequence: int, ended_ns: int, *closing: bytes) -> bytes:
         """The span as it ended; `closing` are the fields that only its end has."""
-        return b"".join((self.head, b"\x41", fixed64(ended_ns), self.body, int_attribute(_SEQUENCE, sequence), closing))
+        head, body = self
+        number = varint(sequence)
+        return b"".join((head, b"\x41", fixed64(ended_ns), body, _SEQUENCE_HEADS[len(number)], number, *closing))
 
 
 def opening(ids: SpanIds, shape: Template, started_ns: int, *encoded: bytes) -> Opening:
@@ -122,9 +125,9 @@ def _counts(redacted: int, cut: int) -> bytes:
 
 
 class Closing:
-    """How a span ended: what only its end record says. The counts are of the whole record, the start's included."""
+    """How a span ended: what only its end says. The counts are of the whole record, the start's included."""
 
-    __slots__ = ("error_type", "fields", "message", "outcome", "result")
+    __slots__ = ("fields", "message", "span_attributes")
 
     def __init__(
         self,
@@ -135,36 +138,32 @@ class Closing:
         redacted: int = 0,
         cut: int = 0,
     ) -> None:
-        self.outcome = outcome
-        self.result = None if result is None else result.text
-        self.error_type: str | None = None
+        encoded = _OUTCOMES[outcome]
         self.message: str | None = None
-        encoded = b"" if outcome is None else _OUTCOMES[outcome]
+        self.span_attributes: dict[str, str] | None = None
+        """For the application's span: nothing if all is well, as is OpenTelemetry's custom."""
         if result is not None:
-            encoded += text_attribute(_RESULT, result.text.encode())
-            redacted += result.redacted
-            cut += result.cut
+            text, hidden, missing = result
+            encoded += text_attribute(_RESULT, text.encode())
+            redacted += hidden
+            cut += missing
+        if outcome is not None and outcome is not _OK:
+            self.span_attributes = {OUTCOME: outcome.value}
         # An abandoned generator was not needed any more; nothing went wrong.
         if error is not None and not isinstance(error, GeneratorExit):
-            self.error_type = type_of_error(error)
+            error_type = type_of_error(error)
+            self.span_attributes = {**(self.span_attributes or {}), ERROR_TYPE: error_type}
             self.message, hidden = message_of_error(error)
             redacted += hidden
-            encoded += attribute(ERROR_TYPE, self.error_type) + status_error(self.message)
+            encoded += attribute(ERROR_TYPE, error_type) + status_error(self.message)
         self.fields = encoded + _counts(redacted, cut) if redacted or cut else encoded
 
-    def attributes(self) -> dict[str, str]:
-        """The same for the application's span."""
-        attributes = {} if self.outcome is None else {OUTCOME: self.outcome.value}
-        if self.result is not None:
-            attributes[TOOL_CALL_RESULT] = self.result
-        if self.error_type is not None:
-            attributes[ERROR_TYPE] = self.error_type
-        return attributes
+
+def tool_started(started_ns: int) -> bytes:
+    """When the tool's own code began to run."""
+    return _STARTED_HEAD + varint_of_time(started_ns)
 
 
-def run_attributes(started_ns: int | None, acknowledged_ns: int | None, decision: str | None) -> bytes:
-    """What a call's end record says of its way: when the tool began, when it was acknowledged, how decided."""
-    encoded = b"" if started_ns is None else int_attribute(_STARTED, started_ns)
-    if acknowledged_ns is not None:
-        encoded += attribute(ACKNOWLEDGED_AT, acknowledged_ns)
-    return encoded if decision is None else encoded + attribute(DECISION, decision)
+def acknowledged(at_ns: int, decision: str) -> bytes:
+    """When somebody else had the record, and what was decided of the call."""
+    return attribute(ACKNOWLEDGED_AT, at_ns) + attribute(DECISION, decision)

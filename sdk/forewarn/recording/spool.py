@@ -67,26 +67,25 @@ class SegmentSpool:
         self._segments = 0
         self._size = 0
         self._full: list[Written] = []
-        self._total = 0
+        self._room = -1
         self._trouble = ""
         self._try_again_at = 0.0
-        self._is_busy = False
+        self._is_opening = False
         self._is_closed = False
 
     def append(self, kind: FrameKind, record: bytes) -> None:
         frame = encode_frame(kind, record)
         with self._lock:
-            was_busy, self._is_busy = self._is_busy, True
+            if self._size + len(frame) > self._room:
+                self._make_room(len(frame))
             try:
-                if (
-                    self._size + len(frame) > self._segment_bytes
-                    or self._total > self._max_bytes
-                    or self._descriptor < 0
-                ):
-                    self._make_room(len(frame), is_nested=was_busy)
-                self._write(frame)
-            finally:
-                self._is_busy = was_busy
+                written = os.write(self._descriptor, frame)
+            except OSError as error:
+                raise SpoolUnavailable(f"cannot write to {self._path}: {error.strerror}") from error
+            if written < len(frame):
+                os.ftruncate(self._descriptor, os.fstat(self._descriptor).st_size - written)
+                raise SpoolUnavailable(f"cannot write to {self._path}: the disk is full")
+            self._size += written
         if self.on_append is not None:
             self.on_append()
 
@@ -99,7 +98,6 @@ class SegmentSpool:
     def forget(self, path: Path) -> None:
         """Remove a segment that has arrived whole."""
         with self._lock:
-            self._total -= sum(segment.size for segment in self._full if segment.path == path)
             self._full = [segment for segment in self._full if segment.path != path]
             path.unlink(missing_ok=True)
 
@@ -126,24 +124,14 @@ class SegmentSpool:
         """In a forked child: close the inherited descriptors; the files are the parent's."""
         if self._descriptor >= 0:
             os.close(self._descriptor)
-            self._descriptor = -1
+            self._descriptor, self._size, self._room = -1, 0, -1
         if self._claim is not None:
             self._claim.drop_copy()
             self._claim = None
 
-    def _write(self, frame: bytes) -> None:
-        try:
-            written = os.write(self._descriptor, frame)
-        except OSError as error:
-            raise SpoolUnavailable(f"cannot write to {self._path}: {error.strerror}") from error
-        if written < len(frame):
-            os.ftruncate(self._descriptor, os.fstat(self._descriptor).st_size - written)
-            raise SpoolUnavailable(f"cannot write to {self._path}: the disk is full")
-        self._size += written
-        self._total += written
-
-    def _make_room(self, needed: int, *, is_nested: bool) -> None:
-        if is_nested:
+    def _make_room(self, needed: int) -> None:
+        """Have a segment open that may take so much more, or raise what is in the way."""
+        if self._is_opening:
             if self._descriptor < 0:
                 raise SpoolUnavailable("it was being opened when another record came from inside of that")
             return
@@ -151,44 +139,49 @@ class SegmentSpool:
             raise SpoolUnavailable("it was closed by forewarn.shutdown()")
         if self._trouble and time.monotonic() < self._try_again_at:
             raise SpoolUnavailable(self._trouble)
+        self._is_opening = True
         try:
             self._trouble = self._open_next(needed)
         except OSError as error:
             self._trouble = f"cannot write to {self.folder}: {error.strerror}"
+        finally:
+            self._is_opening = False
         if self._trouble:
             self._try_again_at = time.monotonic() + _RETRY_AFTER_S
             raise SpoolUnavailable(self._trouble)
 
     def _open_next(self, needed: int) -> str:
-        """Begin a segment if there is room for one; else say what is in the way."""
+        """Begin a segment if the current one is full and the folder has room; else say what is in the way."""
         if self._claim is None:
             self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             self._claim = Claim.make(self.folder, self.sender)
-        self._total = sum(path.stat().st_size for path in self.folder.glob(f"*{SEGMENT_SUFFIX}"))
-        if self._total > self._max_bytes:
-            return f"{self.folder} holds {self._total} bytes that are not delivered; the bound is {self._max_bytes}"
-        if self._descriptor >= 0 and self._size + needed <= self._segment_bytes:
-            return ""
-        self._seal()
-        self._segments += 1
-        self._path = self.folder / f"{self._claim.sender}-{self._segments:06d}{SEGMENT_SUFFIX}"
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC
-        self._descriptor = os.open(self._path, flags, 0o600)
-        self._size = os.write(self._descriptor, self._header)
-        if self._size < len(self._header):
-            self._discard()
-            return f"cannot write to {self.folder}: the disk is full"
+        held = sum(path.stat().st_size for path in self.folder.glob(f"*{SEGMENT_SUFFIX}"))
+        left = self._max_bytes - held
+        if left < needed:
+            return f"{self.folder} holds {held} bytes that are not delivered; the bound is {self._max_bytes}"
+        if self._descriptor < 0 or self._size + needed > self._segment_bytes:
+            self._seal()
+            self._segments += 1
+            self._path = self.folder / f"{self._claim.sender}-{self._segments:06d}{SEGMENT_SUFFIX}"
+            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC
+            self._descriptor = os.open(self._path, flags, 0o600)
+            self._size = os.write(self._descriptor, self._header)
+            if self._size < len(self._header):
+                self._discard()
+                return f"cannot write to {self.folder}: the disk is full"
+        self._room = min(self._segment_bytes, self._size + left)
         return ""
 
     def _discard(self) -> None:
-        os.close(self._descriptor)
-        self._descriptor = -1
-        self._size = 0
+        descriptor, self._descriptor = self._descriptor, -1
+        os.close(descriptor)
+        self._size, self._room = 0, -1
         self._path.unlink(missing_ok=True)
 
     def _seal(self) -> None:
         if self._descriptor >= 0:
-            self._full.append(Written(self._path, os.fstat(self._descriptor).st_size, is_current=False))
-            os.close(self._descriptor)
-            self._descriptor = -1
-            self._size = 0
+            # A finalizer may append from inside of this, and must not find a closed descriptor.
+            descriptor, self._descriptor = self._descriptor, -1
+            self._full.append(Written(self._path, os.fstat(descriptor).st_size, is_current=False))
+            os.close(descriptor)
+            self._size, self._room = 0, -1

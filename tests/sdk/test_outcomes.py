@@ -1,0 +1,183 @@
+"""
+Outcomes: every way out of a call leaves an end record that says which it was.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+import pytest
+
+import forewarn
+from forewarn.testing import record
+
+
+class Broken(Exception):
+    def __str__(self) -> str:
+        raise RuntimeError("no text")
+
+
+@pytest.mark.parametrize(
+    ("error", "outcome", "status"),
+    [
+        (ValueError("no such table"), "error", "no such table"),
+        (Broken(), "error", "(its text cannot be read)"),
+        (StopIteration(3), "error", "3"),
+        (KeyboardInterrupt(), "cancelled", ""),
+        (SystemExit(1), "cancelled", "1"),
+        (ValueError("password=hunter2 rejected"), "error", "password=[redacted] rejected"),
+    ],
+)
+def test_a_tool_that_raises_leaves_its_outcome(error: BaseException, outcome: str, status: str) -> None:
+    """
+    The same exception object comes out, and its type and redacted text are on record.
+    """
+
+    @forewarn.tool(effect="read")
+    def fail() -> None:
+        raise error
+
+    with record() as recorded, pytest.raises(type(error)) as caught:
+        fail()
+
+    (end,) = recorded.ends
+    assert caught.value is error
+    assert (end["attributes"]["forewarn.outcome"], end["status"]) == (outcome, status)
+    assert end["attributes"]["error.type"].endswith(type(error).__name__)
+
+
+async def test_a_cancelled_coroutine_leaves_its_outcome() -> None:
+    """
+    Cancelling a task while its tool runs is recorded as cancelled.
+    """
+    started = asyncio.Event()
+
+    @forewarn.tool(effect="read")
+    async def sleep_long() -> None:
+        started.set()
+        await asyncio.sleep(60)
+
+    with record() as recorded:
+        task = asyncio.create_task(sleep_long())
+        await started.wait()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    assert [one["attributes"]["forewarn.outcome"] for one in recorded.ends] == ["cancelled"]
+
+
+def test_a_finished_generator_says_how_many_items() -> None:
+    """
+    A generator's record has the number of items and the first few, and its return value comes through.
+    """
+
+    @forewarn.tool(effect="read")
+    def count(to: int) -> Iterator[int]:
+        got = yield 0
+        assert got == "sent"
+        yield from range(1, to)
+        return "done"
+
+    with record() as recorded:
+        running = count(9)
+        assert recorded.records == []
+        assert next(running) == 0
+        assert len(recorded.starts) == 1
+        assert running.send("sent") == 1  # type: ignore[attr-defined]
+        rest = list(running)
+
+    (end,) = recorded.ends
+    assert rest == list(range(2, 9))
+    assert end["attributes"]["gen_ai.tool.call.result"] == '{"items":9,"first":[0,1,2,3,4]}'
+    assert end["attributes"]["forewarn.outcome"] == "ok"
+
+
+def test_an_abandoned_generator_leaves_its_outcome() -> None:
+    """
+    A generator that is dropped halfway is recorded as cancelled, and its own clean-up ran.
+    """
+    cleaned = []
+
+    @forewarn.tool(effect="read")
+    def rows() -> Iterator[int]:
+        try:
+            yield from range(100)
+        finally:
+            cleaned.append(True)
+
+    with record() as recorded:
+        running = rows()
+        next(running)
+        del running
+        gc.collect()
+
+    (end,) = recorded.ends
+    assert cleaned == [True]
+    assert end["attributes"]["forewarn.outcome"] == "cancelled"
+    assert end["attributes"]["gen_ai.tool.call.result"] == '{"items":1,"first":[0]}'
+    assert end["status"] is None
+
+
+def test_what_is_thrown_into_a_generator_reaches_the_tool() -> None:
+    """
+    `throw` and `close` are the tool's to handle, as without Forewarn.
+    """
+
+    @forewarn.tool(effect="read")
+    def stubborn() -> Iterator[str]:
+        try:
+            yield "first"
+        except ValueError as error:
+            yield f"handled {error}"
+
+    with record() as recorded:
+        running = stubborn()
+        next(running)
+        handled = running.throw(ValueError("x"))  # type: ignore[attr-defined]
+        running.close()  # type: ignore[attr-defined]
+
+    assert handled == "handled x"
+    assert [one["attributes"]["forewarn.outcome"] for one in recorded.ends] == ["cancelled"]
+
+
+async def test_an_async_generator_finished_failed_and_abandoned() -> None:
+    """
+    Async generators leave ok, error and cancelled like the others.
+    """
+
+    @forewarn.tool(effect="read")
+    async def pages(fail: bool = False) -> AsyncIterator[int]:
+        yield 1
+        await asyncio.sleep(0)
+        if fail:
+            raise ValueError("page lost")
+        yield 2
+
+    with record() as recorded:
+        assert [page async for page in pages()] == [1, 2]
+        with pytest.raises(ValueError, match="page lost"):
+            _ = [page async for page in pages(fail=True)]
+        abandoned = pages()
+        await anext(abandoned)  # type: ignore[arg-type]
+        await abandoned.aclose()  # type: ignore[attr-defined]
+
+    assert [one["attributes"]["forewarn.outcome"] for one in recorded.ends] == ["ok", "error", "cancelled"]
+
+
+def test_work_that_is_handed_back_undone_is_not_observed() -> None:
+    """
+    A plain function that returns a coroutine or a generator has not done its work where it can be seen.
+    """
+
+    @forewarn.tool(effect="read")
+    def later() -> Any:
+        return (number for number in range(3))
+
+    with record() as recorded:
+        list(later())
+
+    assert [one["attributes"]["forewarn.outcome"] for one in recorded.ends] == ["not_observed"]
