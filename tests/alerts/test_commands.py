@@ -6,6 +6,8 @@ from __future__ import annotations
 
 import json
 import socket
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -173,3 +175,17 @@ def test_help_has_examples(app: Any) -> None:
     """
     for command in app.registered_commands:
         assert "Example" in (command.callback.__doc__ or "")
+
+
+@pytest.mark.parametrize("verb", ["rules", "notify"])
+def test_listing_loads_no_sender(verb: str) -> None:
+    """
+    What is only needed to send a page is loaded where one is sent: the HTTP client costs more than the whole command.
+    """
+    code = f"import sys; from forewarn_alerts.commands.{verb} import app; app(['list'], standalone_mode=False); "
+
+    done = subprocess.run(
+        [sys.executable, "-c", code + "print('httpx' in sys.modules)"], check=True, capture_output=True, text=True
+    )
+
+    assert done.stdout.endswith("False\n")

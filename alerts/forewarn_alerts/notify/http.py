@@ -1,5 +1,5 @@
 """
-One HTTP attempt, within a bounded time, and what each status means.
+One HTTP attempt, within a bounded time.
 
 The client waits for every read at most as long as it is told, but a server that drips one byte at a time would hold it
 forever; so the whole attempt has a deadline too.
@@ -12,31 +12,18 @@ import ssl
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC
-from email.utils import parsedate_to_datetime
 from functools import cache
 from typing import Final
 
 import anyio.lowlevel
 import httpx
 
-from forewarn_alerts.notify.interface import Answer, Delivered, Rejected, Retry
+from forewarn_alerts.notify.interface import Retry
+from forewarn_alerts.notify.replies import Reply, retry_after_s
 
 READ_TIMEOUT_S: Final = 5.0
 ATTEMPT_TIMEOUT_S: Final = 10.0
-LONGEST_RETRY_AFTER_S: Final = 3600.0
 _LONGEST_ANSWER: Final = 16 << 10
-_COME_BACK: Final = frozenset({408, 425, 429})
-"""Client errors that pass: timed out, too early, too many."""
-
-
-@dataclass(frozen=True, slots=True)
-class Reply:
-    """What came back: the status, as much of the body as matters, and when to come back."""
-
-    status: int
-    text: str
-    retry_after_s: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,32 +87,3 @@ async def _beginning(response: httpx.Response) -> str:
         if len(received) >= _LONGEST_ANSWER:
             break
     return received[:_LONGEST_ANSWER].decode("utf-8", "replace")
-
-
-def unless_delivered(reply: Reply) -> Retry | Rejected:
-    """What a status other than the target's yes means: 4xx will not get better by itself, everything else may."""
-    said = f"answered {reply.status}: {reply.text[:300]}".rstrip(": ")
-    if 400 <= reply.status < 500 and reply.status not in _COME_BACK:
-        return Rejected(said)
-    return Retry(said, reply.retry_after_s)
-
-
-def by_status(reply: Reply | Retry, *, delivered: Callable[[Reply], Delivered | None]) -> Answer:
-    if isinstance(reply, Retry):
-        return reply
-    return delivered(reply) or unless_delivered(reply)
-
-
-def retry_after_s(header: str | None, now: float) -> float | None:
-    """`Retry-After` as seconds: a number or a date (RFC 9110 10.2.3); nonsense counts as absent."""
-    if header is None:
-        return None
-    try:
-        seconds = float(header)
-    except ValueError:
-        try:
-            at = parsedate_to_datetime(header)
-        except ValueError:
-            return None
-        seconds = (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp() - now
-    return min(max(seconds, 0.0), LONGEST_RETRY_AFTER_S) if seconds == seconds else None  # noqa: PLR0124 -- NaN

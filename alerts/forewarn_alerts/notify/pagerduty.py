@@ -7,14 +7,17 @@ Our own small sender: the vendor's client waits without limit when it is rate li
 from __future__ import annotations
 
 import json
-from typing import Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import msgspec
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 from forewarn_alerts.notify import wording
-from forewarn_alerts.notify.http import Poster, Reply, by_status
 from forewarn_alerts.notify.interface import Answer, Delivered, Message, Page, TargetType
+from forewarn_alerts.notify.replies import Reply, by_status
+
+if TYPE_CHECKING:
+    from forewarn_alerts.notify.http import Poster
 
 DEFAULT_URL: Final = "https://events.pagerduty.com/v2/enqueue"
 SUMMARY_LIMIT: Final = 1024

@@ -9,15 +9,18 @@ incident and delivery it is, so that a person can tell.
 from __future__ import annotations
 
 import json
-from typing import Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import msgspec
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 
 from forewarn_alerts.notify import wording
-from forewarn_alerts.notify.http import Poster, Reply, by_status, unless_delivered
 from forewarn_alerts.notify.interface import Answer, Delivered, Message, Page, Rejected, Retry, TargetType
+from forewarn_alerts.notify.replies import Reply, by_status, unless_delivered
 from forewarn_alerts.rules.model import Severity
+
+if TYPE_CHECKING:
+    from forewarn_alerts.notify.http import Poster
 
 POST_MESSAGE_URL: Final = "https://slack.com/api/chat.postMessage"
 HEADER_LIMIT: Final = 150

@@ -12,14 +12,17 @@ import hashlib
 import hmac
 import time
 from collections.abc import Callable
-from typing import Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import msgspec
 from pydantic import BaseModel, ConfigDict, SecretStr
 
 from forewarn_alerts.notify import wording
-from forewarn_alerts.notify.http import Poster, Reply, by_status
 from forewarn_alerts.notify.interface import Answer, Delivered, Message, Page, TargetType
+from forewarn_alerts.notify.replies import Reply, by_status
+
+if TYPE_CHECKING:
+    from forewarn_alerts.notify.http import Poster
 
 DELIVERY_HEADER: Final = "X-Forewarn-Delivery"
 SIGNATURE_HEADER: Final = "X-Forewarn-Signature"
