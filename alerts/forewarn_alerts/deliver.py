@@ -17,6 +17,7 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from forewarn_alerts.bell import Bell
+from forewarn_alerts.errors import WorkerDied
 from forewarn_alerts.journal import Journal
 from forewarn_alerts.notify.interface import Answer, Delivered, Rejected, Retry, Target
 from forewarn_alerts.outbox import Delivery, Outbox
@@ -24,6 +25,8 @@ from forewarn_collector.log.interface import Log, LogError
 
 _WAIT_S: Final = 0.5
 _TROUBLE_WAIT_S: Final = 1.0
+_FINISH_S: Final = 15.0
+"""Longer than the longest attempt."""
 
 logger = logging.getLogger(__name__)
 
@@ -58,6 +61,8 @@ class Deliverer:
         self._bell = bell or Bell()
         # A target that names a time (Retry-After) means all of its pages. After a restart it is simply asked once more.
         self._held_until_ns: dict[str, int] = {}
+        self._workers: list[Thread] = []
+        self._deaths: list[tuple[str, BaseException]] = []
 
     def deliver_due(self, target: Target) -> int:
         """One attempt for each page that is due at the target, until it asks for time."""
@@ -85,25 +90,45 @@ class Deliverer:
         return attempts
 
     def run(self, stop: Event) -> None:
-        """Deliver until told to stop; an attempt under way is finished first."""
-        workers = [
-            Thread(target=self._work, args=(target, stop), name=f"deliver-{name}", daemon=True)
+        """
+        Deliver until told to stop; an attempt under way is finished first.
+
+        Raise WorkerDied as soon as a target is left without its thread. Until the stop the others go on all the same.
+        """
+        self._workers = [
+            Thread(target=self._watched, args=(target, stop), name=f"deliver-{name}", daemon=True)
             for name, target in self._targets.items()
         ]
-        for worker in workers:
+        for worker in self._workers:
             worker.start()
         self._patiently(self._fail_abandoned, stop)
         while not stop.is_set():
             heard = self._bell.rings
+            self._raise_death()
             self._patiently(self._journal.publish, stop)
             self._bell.wait(heard, _WAIT_S)
-        for worker in workers:
+        for worker in self._workers:
             worker.join()
+        self._raise_death()
         self._patiently(self._journal.publish, stop)
 
     def close(self) -> None:
+        """To be called once `run` has been told to stop, however it ended."""
+        for worker in self._workers:
+            worker.join(_FINISH_S)
         for target in self._targets.values():
             target.close()
+
+    def _watched(self, target: Target, stop: Event) -> None:
+        try:
+            self._work(target, stop)
+        except BaseException as death:  # noqa: BLE001 -- the boundary of a worker; `run` raises its death, whatever it is
+            self._deaths.append((target.name, death))
+            self._bell.ring()
+
+    def _raise_death(self) -> None:
+        for name, death in self._deaths:
+            raise WorkerDied(f"the deliveries to {name} broke: {type(death).__name__}: {death}") from death
 
     def _work(self, target: Target, stop: Event) -> None:
         while not stop.is_set():

@@ -6,6 +6,7 @@ What the alerts rooms raise, named for what the caller should do.
   + ExpressionFaults  the same, for one expression that does not compile
   + ExpressionFailed  the rule has no answer for this record: raise `rule-error`, never take it for true or false
   + Unreadable        the sender's fault: count the record and go on, the sink buries it
+  + WorkerDied        a fault of this code: a target's pages wait; end the process, a new start sends them
   + BadConfig         the operator should mend forewarn.toml or a variable and start again
 """
 
@@ -22,6 +23,10 @@ class ExpressionFailed(AlertsError):
 
 class Unreadable(AlertsError):
     """A log record is not an OTLP trace request."""
+
+
+class WorkerDied(AlertsError):
+    """The thread that sends to one target ended by an error that nobody expected."""
 
 
 class BadConfig(AlertsError):

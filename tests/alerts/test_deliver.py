@@ -18,6 +18,7 @@ from sqlalchemy import select
 from forewarn.conventions import Topic
 from forewarn_alerts.bell import Bell
 from forewarn_alerts.deliver import Deliverer
+from forewarn_alerts.errors import WorkerDied
 from forewarn_alerts.incidents import Incidents
 from forewarn_alerts.journal import Journal
 from forewarn_alerts.notify.interface import Delivered, Message, Rejected, Retry
@@ -275,6 +276,36 @@ def test_a_dead_target_holds_up_nobody_and_the_bell_wakes_at_once(kit: Any) -> N
     assert delivered == 3
     assert not running.is_alive()
     assert all(target.closed for target in office.targets.values())
+
+
+def test_a_worker_that_dies_is_raised_by_run_and_the_others_go_on(kit: Any) -> None:
+    """
+    Whoever runs the deliverer learns of it at once; until the stop the other targets get their pages.
+    """
+    office = Office(kit, clock=time.time_ns)
+    deliverer, stop = office.hire(), threading.Event()
+    deliver_due = deliverer.deliver_due
+
+    def breaking(target: Any) -> int:
+        if target.name == "pager":
+            raise KeyError("no such column")
+        return deliver_due(target)
+
+    deliverer.deliver_due = breaking  # type: ignore[method-assign]
+    try:
+        with pytest.raises(WorkerDied, match="the deliveries to pager broke: KeyError: 'no such column'") as caught:
+            deliverer.run(stop)
+        office.page()
+        deadline = time.monotonic() + 10
+        while not office.targets["chat"].pages and time.monotonic() < deadline:
+            stop.wait(0.005)
+    finally:
+        stop.set()
+        deliverer.close()
+
+    assert isinstance(caught.value.__cause__, KeyError)
+    assert len(office.targets["chat"].pages) == 1
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("deliver-")]
 
 
 @given(st.integers(1, 10_000), st.floats(0, 1))
