@@ -46,7 +46,7 @@ VERBS: Final[dict[str, Verb]] = {
     "query": Verb("forewarn_collector.commands.query:app", "collector", "Run a named question or SQL on the store."),
     "rules": Verb("forewarn_alerts.commands.rules:app", "alerts", "List, check and test the alert rules."),
     "keys": Verb("forewarn_control.commands.keys:app", "control", "Create, list and revoke ingest keys."),
-    "notify": Verb("forewarn_alerts.commands.notify:app", "alerts", "Send a test page to a target."),
+    "notify": Verb("forewarn_alerts.commands.notify:app", "alerts", "List the targets of pages; send a test page."),
     "doctor": Verb("forewarn_control.commands.doctor:app", "control", "Say what is wrong, and how to mend it."),
 }
 

@@ -139,6 +139,25 @@ def test_notify_test_sends_a_labelled_page_to_the_console() -> None:
     assert err.startswith("[TEST] INFO")
 
 
+def test_notify_test_of_a_route_tries_each_of_its_targets(elsewhere: Path) -> None:
+    """
+    Each is tried and told, whatever became of the one before; the status is that of the worst.
+    """
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        url = f"http://127.0.0.1:{free.getsockname()[1]}/"
+    (elsewhere / "forewarn.toml").write_text(f"""
+        targets = {{ here = {{ type = "console" }}, there = {{ type = "webhook", url = "{url}" }} }}
+        notify = {{ oncall = ["there", "here"], nights = ["here"] }}
+    """)
+
+    worst, best = run(notify.app, "test", "oncall"), run(notify.app, "test", "nights", "--json")
+
+    assert worst[0] == 3
+    assert [line.partition(":")[0] for line in worst[1].splitlines()] == ["there (webhook)", "here (console)"]
+    assert best[0] == 0
+    assert [(one["target"], one["outcome"]) for one in json.loads(best[1])] == [("here", "delivered")]
+
+
 def test_notify_test_says_what_is_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
     """
     No such target: 2; not to be reached: 3.
@@ -150,9 +169,9 @@ def test_notify_test_says_what_is_wrong(monkeypatch: pytest.MonkeyPatch) -> None
     unknown, unreachable = run(notify.app, "test", "pager"), run(notify.app, "test", "webhook", "--json")
 
     assert unknown[0] == 2
-    assert "there is no target pager; known: webhook" in unknown[2]
+    assert "there is no target or route pager; targets: webhook; routes: oncall" in unknown[2]
     assert unreachable[0] == 3
-    assert json.loads(unreachable[1])["outcome"] == "not delivered"
+    assert [one["outcome"] for one in json.loads(unreachable[1])] == ["not delivered"]
     assert "hush" not in unreachable[1]
 
 
