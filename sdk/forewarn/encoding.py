@@ -21,6 +21,7 @@ from forewarn.redaction import is_suspect
 from forewarn.values import LARGEST_SAFE_INT, RECORD, UNCUT, Limits, Plain, Walk
 
 _JUST_JSON: Final = frozenset({str, bool, type(None)})
+_JSON_WITH_INTS: Final = _JUST_JSON | {int}
 _encode: Final = msgspec.json.Encoder().encode
 _encode_sorted: Final = msgspec.json.Encoder(order="deterministic").encode
 
@@ -66,14 +67,12 @@ def json_text(text: str) -> bytes:
 
 def _is_flat(values: Mapping[str, object]) -> bool:
     """Whether these are texts, truth values, nulls and safe integers: of these msgspec and RFC 8785 agree."""
-    for value in values.values():
-        kind = type(value)
-        if kind in _JUST_JSON:
-            continue
-        if kind is int and -LARGEST_SAFE_INT <= value <= LARGEST_SAFE_INT:  # type: ignore[operator]
-            continue
-        return False
-    return True
+    kinds = set(map(type, values.values()))
+    if kinds <= _JUST_JSON:
+        return True
+    return kinds <= _JSON_WITH_INTS and all(
+        -LARGEST_SAFE_INT <= value <= LARGEST_SAFE_INT for value in values.values() if type(value) is int
+    )
 
 
 def _encode_walking(values: Mapping[str, object], limits: Limits) -> EncodedArguments:
