@@ -95,6 +95,8 @@ async def run(calls: int, folder: Path) -> dict[str, Any]:
             sys.executable, "-c", AGENT, str(calls), stdout=subprocess.PIPE, env=environment, cwd=folder
         )
         output, _ = await agent.communicate()
+        if agent.returncode:
+            sys.exit(f"the agent ended with status {agent.returncode}")
         called = {line["number"]: line for line in map(json.loads, output.splitlines()) if line["number"] >= 0}
         deadline = loop.time() + 30
         while not called.keys() <= Receiver.arrived.keys() and loop.time() < deadline:  # noqa: ASYNC110 a protocol has no task to wait for
