@@ -8,25 +8,28 @@ the bell, so a page leaves within milliseconds; the clock is only for retries.
 from __future__ import annotations
 
 import logging
-import random
 from collections.abc import Callable, Mapping
+from itertools import product
 from threading import Event, Thread
 from typing import Final
 
-from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from forewarn_alerts.bell import Bell
 from forewarn_alerts.errors import WorkerDied
 from forewarn_alerts.journal import Journal
+from forewarn_alerts.metrics import FAILED, RETRIED, SENT, AlertsMetrics
 from forewarn_alerts.notify.interface import Answer, Delivered, Rejected, Retry, Target
 from forewarn_alerts.outbox import Delivery, Outbox
-from forewarn_collector.log.interface import Log, LogError
+from forewarn_alerts.rules.model import On
+from forewarn_alerts.tables import DeliveryState
+from forewarn_collector.log.interface import LogError
 
 _WAIT_S: Final = 0.5
 _TROUBLE_WAIT_S: Final = 1.0
 _FINISH_S: Final = 15.0
 """Longer than the longest attempt."""
+_OUTCOMES: Final = {DeliveryState.SENT: SENT, DeliveryState.PENDING: RETRIED, DeliveryState.FAILED: FAILED}
 
 logger = logging.getLogger(__name__)
 
@@ -46,19 +49,22 @@ class Deliverer:
 
     def __init__(
         self,
-        engine: Engine,
+        outbox: Outbox,
         targets: Mapping[str, Target],
-        log: Log,
+        journal: Journal,
         *,
         clock_ns: Callable[[], int],
         bell: Bell | None = None,
-        jitter: Callable[[], float] = random.random,
+        metrics: AlertsMetrics | None = None,
     ) -> None:
-        self._outbox = Outbox(engine, clock_ns=clock_ns, jitter=jitter)
-        self._journal = Journal(engine, log)
+        self._outbox = outbox
+        self._journal = journal
         self._targets = dict(targets)
         self._clock_ns = clock_ns
         self._bell = bell or Bell()
+        self._metrics = metrics or AlertsMetrics()
+        for target, outcome in product(targets.values(), _OUTCOMES.values()):  # from zero on: the first rise is seen
+            self._metrics.pages.labels(str(target.type), outcome)
         # A target that names a time (Retry-After) means all of its pages. After a restart it is simply asked once more.
         self._held_until_ns: dict[str, int] = {}
         self._workers: list[Thread] = []
@@ -72,12 +78,18 @@ class Deliverer:
                 break
             attempts += 1
             answer = _attempted(target, delivery)
-            self._outbox.settle(delivery, target.type, answer)
+            self._count(target, delivery, self._outbox.settle(delivery, target.type, answer))
             if not isinstance(answer, Delivered):
                 logger.warning("page %s to %s was not delivered: %s", delivery.id, target.name, answer.reason)
             if isinstance(answer, Retry) and answer.after_s:
                 self._held_until_ns[target.name] = self._clock_ns() + int(answer.after_s * 1e9)
         return attempts
+
+    def _count(self, target: Target, delivery: Delivery, state: DeliveryState) -> None:
+        self._metrics.pages.labels(str(target.type), _OUTCOMES[state]).inc()
+        page = delivery.page
+        if state is DeliveryState.SENT and page.on != On.MISSING_END:
+            self._metrics.page_seconds.labels(str(target.type)).observe((self._clock_ns() - page.recorded_ns) / 1e9)
 
     def _is_held(self, target: Target) -> bool:
         return self._clock_ns() < self._held_until_ns.get(target.name, 0)

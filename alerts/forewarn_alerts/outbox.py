@@ -7,6 +7,7 @@ twice (the target can tell by the id), it is never lost.
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import timedelta
@@ -55,7 +56,9 @@ def retry_in_s(attempts: int, jitter: float) -> float:
 class Outbox:
     """The deliveries of one installation."""
 
-    def __init__(self, engine: Engine, *, clock_ns: Callable[[], int], jitter: Callable[[], float]) -> None:
+    def __init__(
+        self, engine: Engine, *, clock_ns: Callable[[], int], jitter: Callable[[], float] = random.random
+    ) -> None:
         create_tables(engine)
         self._engine = engine
         self._clock_ns = clock_ns
@@ -77,38 +80,36 @@ class Outbox:
         with reading(self._engine) as connection:
             return [_delivery(row) for row in connection.execute(lost)]
 
-    def settle(self, delivery: Delivery, kind: TargetType | None, answer: Answer) -> None:
-        """Make an answer durable, with the events that tell of it."""
+    def settle(self, delivery: Delivery, kind: TargetType | None, answer: Answer) -> DeliveryState:
+        """Make an answer durable, with the events that tell of it; what became of the delivery."""
         now_ns = self._clock_ns()
         match answer:
             case Delivered(said, reference):
                 detail = {"answer": said, "reference": reference, "after_ms": (now_ns - delivery.created_at_ns) / 1e6}
-                self._write(delivery, kind, {"state": DeliveryState.SENT, "answer": said}, detail)
+                return self._write(delivery, kind, {"state": DeliveryState.SENT, "answer": said}, detail)
             case Rejected(reason):
                 detail = {"reason": reason, "will_retry": False}
-                self._write(delivery, kind, {"state": DeliveryState.FAILED, "answer": reason}, detail)
+                return self._write(delivery, kind, {"state": DeliveryState.FAILED, "answer": reason}, detail)
             case Retry():
-                self._postpone(delivery, kind, answer, now_ns)
+                return self._postpone(delivery, kind, answer, now_ns)
             case _:
                 assert_never(answer)
 
-    def _postpone(self, delivery: Delivery, kind: TargetType | None, answer: Retry, now_ns: int) -> None:
+    def _postpone(self, delivery: Delivery, kind: TargetType | None, answer: Retry, now_ns: int) -> DeliveryState:
         if now_ns - delivery.created_at_ns > GIVE_UP_AFTER.total_seconds() * 1e9:
             detail = {"reason": f"given up after {GIVE_UP_AFTER}: {answer.reason}", "will_retry": False}
-            self._write(delivery, kind, {"state": DeliveryState.FAILED, "answer": answer.reason}, detail)
-            return
+            return self._write(delivery, kind, {"state": DeliveryState.FAILED, "answer": answer.reason}, detail)
         wait_s = max(retry_in_s(delivery.attempts + 1, self._jitter()), answer.after_s or 0.0)
         due_at_ns = now_ns + int(wait_s * 1e9)
         values = {"due_at_ns": due_at_ns, "answer": answer.reason, "state": DeliveryState.PENDING}
-        self._write(
-            delivery, kind, values, {"reason": answer.reason, "will_retry": True, "retry_in_s": round(wait_s, 3)}
-        )
+        detail = {"reason": answer.reason, "will_retry": True, "retry_in_s": round(wait_s, 3)}
+        return self._write(delivery, kind, values, detail)
 
     def _write(
         self, delivery: Delivery, kind: TargetType | None, values: dict[str, Any], detail: dict[str, Any]
-    ) -> None:
+    ) -> DeliveryState:
         attempts = delivery.attempts + 1
-        state = values["state"]
+        state: DeliveryState = values["state"]
         values = values | {"attempts": attempts, "settled_at_ns": self._clock_ns() if state != "pending" else 0}
         with self._engine.begin() as connection:
             connection.execute(
@@ -119,6 +120,7 @@ class Outbox:
             # Of many failing attempts the first and the last are told; the outbox has the count.
             if state != DeliveryState.PENDING or attempts == 1:
                 write_events(connection, [self._event(delivery, kind, state, {"attempt": attempts, **detail})])
+        return state
 
     def _event(
         self, delivery: Delivery, kind: TargetType | None, state: DeliveryState, detail: dict[str, Any]

@@ -19,6 +19,7 @@ from forewarn.conventions import Topic
 from forewarn_alerts.bell import Bell
 from forewarn_alerts.errors import Unreadable
 from forewarn_alerts.incidents import Findings, Incidents
+from forewarn_alerts.metrics import AlertsMetrics
 from forewarn_alerts.open_calls import Awaited, Overdue
 from forewarn_alerts.pages import Hit, hit_of, missing_end_hit, rule_error_hit
 from forewarn_alerts.record import CallRecord, Closed, read_calls
@@ -37,17 +38,6 @@ _WAIT_FOR_ENDS_S: Final = 0.02
 _TROUBLE_WAIT_S: Final = 1.0
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(slots=True)
-class Counts:
-    """What the watcher has done since it started; read by `/metrics`."""
-
-    records: int = 0
-    unreadable: int = 0
-    hits: int = 0
-    rule_errors: int = 0
-    incidents: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +95,14 @@ class Watcher:
     """One member of the consumer group `watcher`."""
 
     def __init__(
-        self, log: Log, rules: RuleSet, incidents: Incidents, *, clock_ns: Callable[[], int], bell: Bell | None = None
+        self,
+        log: Log,
+        rules: RuleSet,
+        incidents: Incidents,
+        *,
+        clock_ns: Callable[[], int],
+        bell: Bell | None = None,
+        metrics: AlertsMetrics | None = None,
     ) -> None:
         self._log = log
         self._rules = rules
@@ -119,7 +116,10 @@ class Watcher:
         self._unsettled: list[Record] = []
         self._check: DeadlineCheck | None = None
         self._next_due_ns = incidents.next_due_ns()
-        self.counts = Counts()
+        self._metrics = metrics or AlertsMetrics()
+        for rule in rules.rules:  # from zero on: the first rise is seen
+            self._metrics.hits.labels(rule.id)
+            self._metrics.rule_errors.labels(rule.id)
 
     def step(self, timeout_s: float = 0.0) -> int:
         """Take one chunk down the road; the number of log records in it. A step that raised is repeated by the next."""
@@ -182,16 +182,17 @@ class Watcher:
         return missing_end_hit(rule, overdue.call, due_at_ns=overdue.due_at_ns) if rule else None
 
     def _opened(self, incidents: int) -> None:
-        self.counts.incidents += incidents
+        self._metrics.incidents.inc(incidents)
         if incidents:
             self._bell.ring()
 
     def _count(self, judgement: Judgement) -> None:
-        self.counts.records += len(self._unsettled)
-        self.counts.unreadable += judgement.unreadable
-        self.counts.hits += len(judgement.findings.hits)
-        self.counts.rule_errors += len(judgement.errors)
+        self._metrics.records.inc(len(self._unsettled))
+        self._metrics.unreadable.inc(judgement.unreadable)
+        for hit in judgement.findings.hits:
+            self._metrics.hits.labels(hit.rule.id).inc()
         for error in judgement.errors:
+            self._metrics.rule_errors.labels(error.rule.id).inc()
             logger.error("rule %s failed on span %s: %s", error.rule.id, error.call.span_id, error.message)
 
     def _committed(self) -> dict[TopicPartition, int]:

@@ -25,7 +25,10 @@ from forewarn.conventions import Environment
 from forewarn_alerts.bell import Bell
 from forewarn_alerts.deliver import Deliverer
 from forewarn_alerts.incidents import Incidents
+from forewarn_alerts.journal import Journal
+from forewarn_alerts.metrics import AlertsMetrics
 from forewarn_alerts.notify.opening import open_targets
+from forewarn_alerts.outbox import Outbox
 from forewarn_alerts.pages import Links
 from forewarn_alerts.rehearsal import rehearse
 from forewarn_alerts.rules.engine import RuleSet
@@ -149,13 +152,15 @@ class House:
     def _start_roles(self, opened: ExitStack, parts: Parts) -> None:
         """From here on the log's records move. Each role can be stepped by hand once its thread is gone."""
         settings, log, clock_ns, bell = self._settings, parts.log, self._clock_ns, Bell()
+        metrics = AlertsMetrics(self.registry)
         sink = Sink(log, parts.store, clock_ns=clock_ns, registry=self.registry)
         opened.callback(sink.close)
         incidents = Incidents(parts.state, settings.routes(), clock_ns=clock_ns, links=parts.links)
-        watcher = Watcher(log, parts.rules, incidents, clock_ns=clock_ns, bell=bell)
+        watcher = Watcher(log, parts.rules, incidents, clock_ns=clock_ns, bell=bell, metrics=metrics)
         opened.callback(watcher.close)
         targets = open_targets(settings.all_targets())
-        deliverer = Deliverer(parts.state, targets, log, clock_ns=clock_ns, bell=bell)
+        outbox, journal = Outbox(parts.state, clock_ns=clock_ns), Journal(parts.state, log)
+        deliverer = Deliverer(outbox, targets, journal, clock_ns=clock_ns, bell=bell, metrics=metrics)
         opened.callback(deliverer.close)
         rehearse(parts.rules, incidents, targets.values())
         opened.callback(self._settle, watcher.step, deliverer.step, sink.step)

@@ -16,7 +16,9 @@ from sqlalchemy import event, select
 from forewarn.conventions import Topic
 from forewarn_alerts.deliver import Deliverer
 from forewarn_alerts.incidents import Incidents
+from forewarn_alerts.journal import Journal
 from forewarn_alerts.notify.interface import Answer, Delivered, Message, Retry
+from forewarn_alerts.outbox import Outbox
 from forewarn_alerts.rules import load_rules
 from forewarn_alerts.tables import INCIDENTS, OUTBOX
 from forewarn_alerts.watcher import GROUP, TOPICS, Watcher
@@ -73,9 +75,9 @@ class History:
         self.budget = None
         incidents = Incidents(self.engine, {"oncall": ["pager"]}, clock_ns=self.kit.clock)
         self.watcher = Watcher(self.log, RULES, incidents, clock_ns=self.kit.clock)
-        self.deliverer = Deliverer(
-            self.engine, {"pager": self.target}, self.log, clock_ns=self.kit.clock, jitter=lambda: 0.0
-        )
+        outbox = Outbox(self.engine, clock_ns=self.kit.clock, jitter=lambda: 0.0)
+        journal = Journal(self.engine, self.log)
+        self.deliverer = Deliverer(outbox, {"pager": self.target}, journal, clock_ns=self.kit.clock)
 
     def act(self, action: str, argument: Any) -> None:
         match action.partition(", ")[0]:

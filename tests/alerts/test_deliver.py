@@ -21,13 +21,16 @@ from forewarn_alerts.deliver import Deliverer
 from forewarn_alerts.errors import WorkerDied
 from forewarn_alerts.incidents import Incidents
 from forewarn_alerts.journal import Journal
+from forewarn_alerts.metrics import PAGE_SECONDS, PAGES, AlertsMetrics
 from forewarn_alerts.notify.interface import Delivered, Message, Rejected, Retry
-from forewarn_alerts.outbox import FIRST_RETRY_S, LONGEST_RETRY_S, retry_in_s
+from forewarn_alerts.outbox import FIRST_RETRY_S, LONGEST_RETRY_S, Outbox, retry_in_s
 from forewarn_alerts.rules import load_rules
 from forewarn_alerts.tables import OUTBOX
 from forewarn_alerts.watcher import Watcher
 from forewarn_collector.log.interface import LogFull
 from forewarn_collector.log.memory import MemoryLog
+
+OUTCOMES = ("sent", "retried", "failed")
 
 
 class Office:
@@ -45,7 +48,9 @@ class Office:
         self.deliverer = self.hire()
 
     def hire(self) -> Deliverer:
-        return Deliverer(self.engine, self.targets, self.log, clock_ns=self.clock, bell=self.bell, jitter=lambda: 0.0)
+        outbox = Outbox(self.engine, clock_ns=self.clock, jitter=lambda: 0.0)
+        journal, self.metrics = Journal(self.engine, self.log), AlertsMetrics()
+        return Deliverer(outbox, self.targets, journal, clock_ns=self.clock, bell=self.bell, metrics=self.metrics)
 
     def page(self, number: int = 1) -> None:
         self.kit.send(self.log, self.kit.Call(number=number))
@@ -164,6 +169,24 @@ def test_a_page_nobody_takes_for_a_day_is_given_up_on_record(office: Office) -> 
 
     assert [row.state for row in office.rows()] == ["sent", "failed"]
     assert office.events()[-1]["detail"]["reason"] == "given up after 1 day, 0:00:00: answered 503"
+
+
+def test_attempts_and_their_times_are_counted(office: Office) -> None:
+    """
+    By what became of them; the time is from the record in the log to the target's yes.
+    """
+    office.targets["pager"].answers = [Retry("answered 503"), Delivered("yes")]
+    office.targets["chat"].answers = [Rejected("answered 404")]
+    office.page()
+    office.deliverer.step()
+    office.clock.advance(2)
+
+    office.deliverer.step()
+
+    value = office.metrics.registry.get_sample_value
+    counted = {outcome: value(PAGES, {"target_type": "pagerduty", "outcome": outcome}) for outcome in OUTCOMES}
+    assert counted == {"sent": 1.0, "retried": 1.0, "failed": 1.0}
+    assert value(f"{PAGE_SECONDS}_sum", {"target_type": "pagerduty"}) == 2.0
 
 
 def test_a_page_for_a_target_that_is_gone_is_failed_on_record(office: Office) -> None:

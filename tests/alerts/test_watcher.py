@@ -15,7 +15,9 @@ from sqlalchemy import event, select
 from sqlalchemy.exc import OperationalError
 
 from forewarn.conventions import REASONING_AT, Topic
+from forewarn_alerts import metrics
 from forewarn_alerts.incidents import Incidents
+from forewarn_alerts.metrics import AlertsMetrics
 from forewarn_alerts.notify.interface import Page
 from forewarn_alerts.rules import load_rules
 from forewarn_alerts.tables import HITS, INCIDENTS, OPEN_CALLS, OUTBOX
@@ -38,7 +40,8 @@ class World:
 
     def start(self) -> None:
         self.incidents = Incidents(self.engine, {"oncall": ["pager", "chat"]}, clock_ns=self.kit.clock)
-        self.watcher = Watcher(self.log, self.rules, self.incidents, clock_ns=self.kit.clock)
+        self.metrics = AlertsMetrics()
+        self.watcher = Watcher(self.log, self.rules, self.incidents, clock_ns=self.kit.clock, metrics=self.metrics)
 
     def settle(self) -> None:
         while self.watcher.step():
@@ -48,6 +51,9 @@ class World:
     def rows(self, table: Any) -> list[Any]:
         with self.engine.connect() as connection:
             return list(connection.execute(select(table)).all())
+
+    def counted(self, name: str, **labels: str) -> float:
+        return self.metrics.registry.get_sample_value(name, labels) or 0.0
 
     def opened(self) -> list[str]:
         return [row.rule for row in self.rows(INCIDENTS)]
@@ -136,7 +142,7 @@ def test_start_records_are_taken_before_bulk(world: World, kit: Any) -> None:
     world.watcher.step()
 
     assert world.opened() == ["destructive-in-production"]
-    assert world.watcher.counts.records < 6
+    assert world.counted(metrics.RECORDS) < 6
 
 
 def test_positions_are_committed_after_the_findings(world: World, kit: Any) -> None:
@@ -335,7 +341,8 @@ def test_a_rule_that_fails_raises_its_own_incident(kit: Any, caplog: pytest.LogC
     assert (incident.rule, incident.severity) == ("rule-error", "error")
     page = msgspec.json.decode(world.rows(OUTBOX)[0].page, type=Page)
     assert page.note.startswith("bad.yaml: NOT_FOUND: Key not found in map")
-    assert world.watcher.counts.rule_errors == 29
+    assert world.counted(metrics.RULE_ERRORS, rule="bad") == 29
+    assert world.counted(metrics.HITS, rule="rule-error") == 1
     assert "rule bad failed on span" in caplog.text
 
 
@@ -348,7 +355,8 @@ def test_a_record_that_nobody_can_read_does_not_stop_the_road(world: World, kit:
 
     world.settle()
 
-    assert world.watcher.counts.unreadable == 1
+    assert (world.counted(metrics.UNREADABLE), world.counted(metrics.HITS, rule="destructive-in-production")) == (1, 1)
+    assert (world.counted(metrics.RECORDS), world.counted(metrics.INCIDENTS)) == (2, 1)
     assert world.opened() == ["destructive-in-production"]
 
 

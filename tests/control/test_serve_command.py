@@ -48,7 +48,9 @@ def test_it_is_ready_when_it_says_so(server: Any) -> None:
     assert set(server.ready) == {"http", "store", "reader", "keys"}
     assert {key.partition("_")[0] for key in server.ready["keys"].values()} == {"fwk"}
     assert set(server.ready["keys"]) == {"production", "development"}
-    assert "forewarn_gateway_requests_total" in fetched(f"{server.ready['http']}/metrics")[1]
+    metrics = fetched(f"{server.ready['http']}/metrics")[1]
+    for name in ("forewarn_gateway_requests_total", "forewarn_watcher_records_total", "forewarn_pages_total"):
+        assert f"# TYPE {name} counter" in metrics
 
 
 def test_the_endpoints_are_for_the_owner_only(server: Any) -> None:
