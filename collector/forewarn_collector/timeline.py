@@ -47,7 +47,12 @@ class Told:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One line of the story. Empty text and None: nothing on record."""
+    """
+    One line of the story. Empty text and None: nothing on record.
+
+    `recorded_ns`: when the start record reached the gateway, by its clock. `acknowledged_after_ms` and `ran_after_ms`
+    count from `at_ns`, all three by the agent's clock: that the first is the smaller needs no second clock to agree.
+    """
 
     kind: Kind
     at_ns: int
@@ -61,6 +66,7 @@ class Entry:
     took_ms: float | None = None
     recorded_ns: int | None = None
     acknowledged_after_ms: float | None = None
+    ran_after_ms: float | None = None
     told: tuple[Told, ...] = ()
 
 
@@ -110,8 +116,9 @@ def _span_entries(span: Row) -> list[Entry]:
         error=_error(span),
         result=span["result"],
         took_ms=_milliseconds(span["started_ns"], span["ended_ns"]) if finished else None,
-        recorded_ns=span["received_ns"] or None,
+        recorded_ns=span["recorded_ns"] or None,
         acknowledged_after_ms=_milliseconds(span["started_ns"], span["acknowledged_ns"]),
+        ran_after_ms=_milliseconds(span["started_ns"], span["tool_started_ns"]),
     )
     if finished or kind is Kind.REASONING:
         return [entry]

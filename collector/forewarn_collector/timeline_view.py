@@ -1,12 +1,13 @@
-"""How a timeline looks on a terminal: one line per thing that happened, colours only where there is a terminal."""
+"""How a timeline looks on a terminal: in order, each thing that happened, colours only where there is a terminal."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, tzinfo
 from typing import Final
 
-from rich.console import Group, RenderableType
+from rich.console import Console, ConsoleOptions, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
@@ -28,20 +29,34 @@ _KIND_STYLES: Final = {
     Kind.SPAN: "dim",
 }
 _LONGEST: Final = 2000
+_NARROWEST_WHO: Final = 16
 _ACKNOWLEDGED_EFFECTS: Final = {Effect.DESTRUCTIVE, Effect.UNKNOWN}
 
 
 def timeline_view(story: Timeline, *, zone: tzinfo = UTC) -> RenderableType:
     """A heading and a table; text from the trace is shown as it is, its control characters escaped."""
-    table = Table.grid(padding=(0, 2), expand=False)
-    table.add_column(no_wrap=True)
-    table.add_column(overflow="fold", max_width=40)
-    table.add_column(overflow="fold", ratio=1)
-    table.add_column(no_wrap=True)
-    table.add_column(overflow="fold")
-    for entry in story.entries:
-        table.add_row(*_cells(entry, zone))
-    return Group(_heading(story, zone), table)
+    return Group(_heading(story, zone), _Lines(story.entries, zone))
+
+
+@dataclass(frozen=True, slots=True)
+class _Lines:
+    """What happened gets the room: effect and times go below it, or behind it where both are short."""
+
+    entries: Sequence[Entry]
+    zone: tzinfo
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[RenderableType]:
+        table = Table.grid(padding=(0, 2), expand=False)
+        table.add_column(no_wrap=True)
+        table.add_column(overflow="fold", max_width=max(_NARROWEST_WHO, options.max_width // 5))
+        table.add_column(overflow="fold", ratio=1)
+        for entry in self.entries:
+            clock, who, what, aside = _cells(entry, self.zone)
+            if aside:
+                fits = len(what) + len(aside) <= options.max_width // 2
+                what = Text("  " if fits else "\n").join((what, aside))
+            table.add_row(clock, who, what)
+        yield table
 
 
 def _heading(story: Timeline, zone: tzinfo) -> Text:
@@ -54,19 +69,21 @@ def _heading(story: Timeline, zone: tzinfo) -> Text:
     return heading
 
 
-def _cells(entry: Entry, zone: tzinfo) -> Iterator[Text]:
+def _cells(entry: Entry, zone: tzinfo) -> tuple[Text, Text, Text, Text]:
+    """Time, who, what; then effect and how it went."""
     style = _KIND_STYLES.get(entry.kind, "")
     match entry.kind:
         case Kind.UNKNOWN_OUTCOME:
-            yield from (Text(""), Text("outcome unknown", style), Text(entry.what, style), Text(""), Text(""))
+            return Text(""), Text("outcome unknown", style), Text(entry.what, style), Text("")
         case Kind.PAGED | Kind.NOT_PAGED:
             who = "paged" if entry.kind is Kind.PAGED else "NOT paged"
             targets = ", ".join(map(_target, entry.told))
-            yield from (_clock(entry.at_ns, zone), Text(who, style), Text(targets, style), Text(""), Text(""))
+            return _clock(entry.at_ns, zone), Text(who, style), Text(targets, style), Text("")
         case _:
             effect = Text(plain(entry.effect), _EFFECT_STYLES.get(entry.effect, ""))
             what = Text(_what(entry), style)
-            yield from (_clock(entry.at_ns, zone), Text(plain(entry.who)), what, effect, _how(entry, zone))
+            aside = Text("  ").join(part for part in (effect, _how(entry, zone)) if part)
+            return _clock(entry.at_ns, zone), Text(plain(entry.who)), what, aside
 
 
 def _what(entry: Entry) -> str:
@@ -85,6 +102,8 @@ def _how(entry: Entry, zone: tzinfo) -> Text:
         parts.append(f"recorded {_clock(entry.recorded_ns, zone)}")
     if entry.acknowledged_after_ms is not None:
         parts.append(f"acknowledged +{_duration(entry.acknowledged_after_ms)}")
+        if entry.ran_after_ms is not None and entry.ran_after_ms >= entry.acknowledged_after_ms:
+            parts.append("before it ran")
     if entry.took_ms and entry.kind is not Kind.REASONING:
         parts.append(_duration(entry.took_ms) if not parts else f"took {_duration(entry.took_ms)}")
     return Text(", ".join(parts))

@@ -6,6 +6,7 @@ import io
 import json
 from typing import Any
 
+import pytest
 from rich.console import Console
 
 from forewarn_collector.timeline import Kind, Timeline, as_json, timeline
@@ -22,8 +23,9 @@ def span(number: int, after_ms: float, took_ms: float | None = 3, **fields: Any)
         "span_id": f"{number:016x}",
         "started_ns": started,
         "ended_ns": started + int(took_ms * 1e6) if took_ms is not None else 0,
-        "received_ns": started + 200_000,
+        "recorded_ns": started + 200_000,
         "acknowledged_ns": 0,
+        "tool_started_ns": 0,
         "record": "start" if took_ms is None else "end",
         "name": "",
         "agent": "cleaner",
@@ -82,9 +84,9 @@ EVENTS = [
 ]
 
 
-def shown(story: Timeline, **console: Any) -> str:
+def shown(story: Timeline, width: int = 200, **console: Any) -> str:
     out = io.StringIO()
-    Console(file=out, width=200, **console).print(timeline_view(story))
+    Console(file=out, width=width, **console).print(timeline_view(story))
     return out.getvalue()
 
 
@@ -142,8 +144,49 @@ def test_the_story_reads_from_top_to_bottom() -> None:
         "14:13:24.292 alarm destructive-in-production (critical)",
         "14:13:24.294 paged oncall via PagerDuty (+3.1 ms), #agents via Slack (+4.0 ms)",
         "14:13:24.299 NOT paged hook via webhook (+8.0 ms): 503",
-        f"14:13:25.000 janitor > cleaner send_mail() -> refused: {reason} unknown {acknowledged}",
+        f"14:13:25.000 janitor > cleaner send_mail() -> refused: {reason}",
+        f"unknown {acknowledged}",
     ]
+
+
+def test_what_happened_gets_the_room_on_a_narrow_terminal() -> None:
+    """
+    At 80 columns effect and times go below the call, which keeps more than half of the line.
+    """
+    call = span(
+        3, 0, 40, operation="execute_tool", tool="drop_table", effect="destructive", outcome="ok",
+        arguments='{"name": "customers", "cascade": true}', acknowledged_ns=START + 9_000_000,
+        tool_started_ns=START + 9_100_000,
+    )  # fmt: skip
+
+    lines = shown(timeline([call], []), width=80).splitlines()
+
+    assert all(len(line.rstrip()) <= 80 for line in lines)
+    assert [line.rstrip() for line in lines[-3:]] == [
+        '14:13:20.000  janitor >         drop_table(name="customers", cascade=true)',
+        "              cleaner           destructive  recorded 14:13:20.000, acknowledged",
+        "                                +9.0 ms, before it ran, took 40 ms",
+    ]
+
+
+@pytest.mark.parametrize(("ran_after_ms", "said"), [(9.1, True), (8.9, False), (None, False)])
+def test_before_it_ran_is_said_only_where_it_is_so(ran_after_ms: float | None, *, said: bool) -> None:
+    """
+    The order of acknowledgement and first line of the tool is read from the record, never assumed.
+    """
+    ran_ns = START + int(ran_after_ms * 1e6) if ran_after_ms else 0
+    call = span(3, 0, effect="destructive", tool="t", acknowledged_ns=START + 9_000_000, tool_started_ns=ran_ns)
+
+    assert ("acknowledged +9.0 ms, before it ran" in shown(timeline([call], []))) is said
+
+
+def test_a_call_without_a_start_on_record_claims_none() -> None:
+    """
+    `recorded` is the arrival of the start record; where there was none, nothing is said of it.
+    """
+    call = span(3, 0, effect="destructive", tool="t", recorded_ns=0)
+
+    assert "recorded" not in shown(timeline([call], []))
 
 
 def test_colours_only_on_a_terminal() -> None:

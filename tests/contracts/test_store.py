@@ -80,6 +80,34 @@ def test_the_end_replaces_the_start_in_either_order(store: Store, otlp: Any, sta
     assert store.query("SELECT record, duration_ns FROM calls").rows == (("end", 500_000),)
 
 
+@pytest.mark.parametrize("order", ["start end", "end start", "start end start end", "end start again end"])
+def test_when_the_start_came_outlives_its_end(store: Store, otlp: Any, order: str) -> None:
+    """
+    A call's `recorded_at` is the first arrival of its start record, whatever comes later and in whichever order.
+    """
+    after = {"start": 0, "end": 40, "again": 70}
+    for number, what in enumerate(order.split()):
+        record = otlp.record(otlp.span(1, ended=what == "end"))
+        received = str(otlp.start_ns + after[what]).encode()
+        sent = replace(record, headers={**record.headers, Stamp.RECEIVED_AT: received})
+        store.insert_spans([sent], token=str(number))
+
+    (call,) = store.query("SELECT record, toUnixTimestamp64Nano(recorded_at) AS recorded_ns FROM calls")
+    (told,) = store.query("trace", {"prefix": "0"})
+    assert call == {"record": "end", "recorded_ns": otlp.start_ns}
+    assert (told["record"], told["recorded_ns"]) == ("end", otlp.start_ns)
+
+
+def test_an_end_alone_was_never_recorded_before(store: Store, otlp: Any) -> None:
+    """
+    Nothing is claimed of a start that never came.
+    """
+    store.insert_spans([otlp.record(otlp.span(1))], token="1")
+
+    assert store.query("SELECT recorded_at FROM calls").rows == ((None,),)
+    assert [row["recorded_ns"] for row in store.query("trace", {"prefix": "0"})] == [0]
+
+
 def test_a_token_is_stored_once(store: Store, otlp: Any) -> None:
     """
     An insert that is repeated under its token changes nothing, in no table.

@@ -60,26 +60,29 @@ SETTINGS index_granularity = 1024, ttl_only_drop_parts = 1, non_replicated_dedup
     fsync_after_insert = 1, fsync_part_directory = 1, min_rows_to_fsync_after_merge = 1;
 
 -- Tool calls once more, small and in the order of the questions on call asks: which environment, how bad, how recent.
+-- Start and end of a call are merged column by column rather than one replacing the other, in whatever order and however
+-- often they come: what only the start knows, when it arrived, survives the end.
 CREATE TABLE calls
 (
     environment LowCardinality(String) CODEC(ZSTD(1)),
     effect LowCardinality(String) CODEC(ZSTD(1)),
     ts DateTime64(9, 'UTC') CODEC(Delta(8), ZSTD(1)),
-    duration_ns UInt64 CODEC(T64, ZSTD(1)),
+    duration_ns SimpleAggregateFunction(max, UInt64) CODEC(T64, ZSTD(1)),
     trace_id FixedString(16) CODEC(ZSTD(1)),
     span_id FixedString(8) CODEC(ZSTD(1)),
-    record Enum8('end' = 0, 'start' = 1) CODEC(ZSTD(1)),
-    version UInt64 CODEC(Delta(8), ZSTD(1)),
-    status_code Enum8('Unset' = 0, 'Ok' = 1, 'Error' = 2) CODEC(ZSTD(1)),
-    service LowCardinality(String) CODEC(ZSTD(1)),
-    tool LowCardinality(String) CODEC(ZSTD(1)),
-    agent LowCardinality(String) CODEC(ZSTD(1)),
-    agent_path LowCardinality(String) CODEC(ZSTD(1)),
-    decision LowCardinality(String) CODEC(ZSTD(1)),
-    outcome LowCardinality(String) CODEC(ZSTD(1)),
-    error_type LowCardinality(String) CODEC(ZSTD(1))
+    record SimpleAggregateFunction(min, Enum8('end' = 0, 'start' = 1)) CODEC(ZSTD(1)),
+    version SimpleAggregateFunction(max, UInt64) CODEC(Delta(8), ZSTD(1)),
+    recorded_at SimpleAggregateFunction(min, Nullable(DateTime64(9, 'UTC'))) CODEC(ZSTD(1)) COMMENT 'the clock of the gateway when the start record came; NULL: none came',
+    status_code SimpleAggregateFunction(max, Enum8('Unset' = 0, 'Ok' = 1, 'Error' = 2)) CODEC(ZSTD(1)),
+    service SimpleAggregateFunction(max, LowCardinality(String)) CODEC(ZSTD(1)),
+    tool SimpleAggregateFunction(max, LowCardinality(String)) CODEC(ZSTD(1)),
+    agent SimpleAggregateFunction(max, LowCardinality(String)) CODEC(ZSTD(1)),
+    agent_path SimpleAggregateFunction(max, LowCardinality(String)) CODEC(ZSTD(1)),
+    decision SimpleAggregateFunction(max, LowCardinality(String)) CODEC(ZSTD(1)),
+    outcome SimpleAggregateFunction(max, LowCardinality(String)) CODEC(ZSTD(1)),
+    error_type SimpleAggregateFunction(max, LowCardinality(String)) CODEC(ZSTD(1))
 )
-ENGINE = ReplacingMergeTree(version)
+ENGINE = AggregatingMergeTree
 PARTITION BY toDate(ts)
 ORDER BY (environment, effect, ts, span_id, trace_id)
 SETTINGS index_granularity = 1024, ttl_only_drop_parts = 1, non_replicated_deduplication_window = 10000,

@@ -136,8 +136,8 @@ FROM
 CREATE MATERIALIZED VIEW keep_spans TO spans AS SELECT * FROM arriving_spans;
 
 CREATE MATERIALIZED VIEW keep_calls TO calls AS
-SELECT environment, effect, ts, duration_ns, trace_id, span_id, record, version, status_code, service, tool, agent, agent_path,
-    decision, outcome, error_type
+SELECT environment, effect, ts, duration_ns, trace_id, span_id, record, version, if(record = 'start', received_at, NULL) AS recorded_at,
+    status_code, service, tool, agent, agent_path, decision, outcome, error_type
 FROM arriving_spans
 WHERE operation = 'execute_tool' OR (operation = '' AND tool != '');
 
