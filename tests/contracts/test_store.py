@@ -200,21 +200,43 @@ def test_bytes_that_are_no_request_are_refused(store: Store, otlp: Any) -> None:
     assert counts(store)["spans"] == 1
 
 
+@pytest.mark.parametrize("neighbour_bytes", [0, 200_000])
 @pytest.mark.parametrize(
     "value",
     [
         pytest.param(b"\x0a\xff\xff\xff\x7fno", id="cut short"),
         pytest.param(b"\x0a\x03abc", id="no message inside"),
         pytest.param(b"hello", id="text"),
-        pytest.param(b"\x0a\x11\x0a\x0f\x0a\x0d\x0a\x01k\x12\x08\x0a\x01a\x0a\x01b\x18\x05", id="two values in one"),
     ],
 )
-def test_bad_bytes_are_the_senders_fault(store: Store, value: bytes) -> None:
+def test_bad_bytes_are_the_senders_fault(store: Store, otlp: Any, value: bytes, neighbour_bytes: int) -> None:
     """
     Whatever is wrong with a record, it is never taken for a store that is away: that would stop the road for good.
     """
+    neighbour = otlp.record(otlp.span(1, trace_state="x" * neighbour_bytes), offset=1)
+
     with pytest.raises(BadPayload):
-        store.insert_spans([Record(Topic.SPANS, 0, 0, value)], token="t")
+        store.insert_spans([Record(Topic.SPANS, 0, 0, value), neighbour], token="t")
+
+
+def test_a_value_of_two_kinds_is_never_taken_for_a_store_that_is_away(store: Store, otlp: Any) -> None:
+    """
+    Protobuf lets the last one count and the engine refuses it: alone such a record is stored, in a large batch refused.
+    """
+    odd = Record(
+        Topic.SPANS,
+        0,
+        0,
+        b"\x0a\x11\x0a\x0f\x0a\x0d\x0a\x01k\x12\x08\x0a\x01a\x0a\x01b\x18\x05" + otlp.request(otlp.span(1)),
+    )
+    large = otlp.record(otlp.span(2, trace_state="x" * 200_000), offset=1)
+
+    with pytest.raises(BadPayload):
+        store.insert_spans([odd, large], token="0-1")
+    store.insert_spans([odd], token="0-0")
+    store.insert_spans([large], token="1-1")
+
+    assert counts(store)["spans"] == 2
 
 
 def test_a_request_that_spreads_over_years_is_refused(store: Store, otlp: Any) -> None:
@@ -231,17 +253,19 @@ def test_a_request_that_spreads_over_years_is_refused(store: Store, otlp: Any) -
         store.insert_spans([otlp.record(*spans)], token="t")
 
 
-def test_a_failure_behind_the_view_is_not_taken_for_success(store: Store, otlp: Any) -> None:
+@pytest.mark.parametrize("size", [0, 200_000])
+def test_a_failure_behind_the_view_is_not_taken_for_success(store: Store, otlp: Any, size: int) -> None:
     """
     What a table refuses after the bytes were read is an error of the insert: an acknowledged record is never lost.
     """
+    record = otlp.record(otlp.span(1, trace_state="x" * size))
     store.query("ALTER TABLE spans ADD CONSTRAINT never CHECK name != 'execute_tool drop_table'")
 
     with pytest.raises((BadPayload, StoreUnavailable)):
-        store.insert_spans([otlp.record(otlp.span(1))], token="t")
+        store.insert_spans([record], token="t")
 
     store.query("ALTER TABLE spans DROP CONSTRAINT never")
-    store.insert_spans([otlp.record(otlp.span(1))], token="t")
+    store.insert_spans([record], token="t")
     assert counts(store)["spans"] == 1
 
 
@@ -324,3 +348,18 @@ def test_a_large_batch_is_stored_once_as_well(store: Store, otlp: Any) -> None:
     store.insert_spans(records[:7], token="0-6")
 
     assert counts(store)["spans"] == 360
+
+
+def test_small_and_large_batches_meet_in_one_row(store: Store, otlp: Any) -> None:
+    """
+    A start that came alone and its end in a large batch are one span; a repetition of either changes nothing.
+    """
+    start = otlp.record(otlp.span(1, ended=False))
+    rest = [otlp.span(number, trace_state="x" * 2000) for number in range(2, 60)]
+    large = otlp.record(otlp.span(1), *rest, offset=1)
+
+    for number, record in enumerate([start, large, start, large]):
+        store.insert_spans([record], token=str(number))
+
+    assert counts(store) == {"spans": 59, "calls": 59, "trace_times": 1, "events": 0}
+    assert store.query("SELECT record FROM calls WHERE recorded_at IS NOT NULL").rows == (("end",),)

@@ -35,6 +35,7 @@ from forewarn_collector.store.handover import as_file
 from forewarn_collector.store.interface import BadPayload, BadQuery, Rows, StoreUnavailable
 from forewarn_collector.store.library import named_queries
 from forewarn_collector.store.migrations import migrate, packaged_migrations
+from forewarn_collector.store.row_binary import COLUMNS, rows_of
 from forewarn_collector.store.sessions import Limits, Session
 
 _CODE: Final = re.compile(r"Code: (\d+)")
@@ -43,8 +44,12 @@ _CODE: Final = re.compile(r"Code: (\d+)")
 _BYTES_AT_FAULT: Final = ("RowInputFormat", "pushing to view", "Too many partitions for single INSERT")
 # Codes by which the engine says "not now"; any other answer to a query is about the query.
 _NOT_NOW: Final = {159, 202, 210, 236, 241, 242, 243, 252, 319, 394}
+# One partition is one day, and a spool may hold a season of them.
+_INSERT_SETTINGS: Final = {"async_insert": "0", "max_partitions_per_insert_block": "400"}
 _TABLES_WITH_TIME: Final = {"spans": "ts", "calls": "ts", "trace_times": "last_ts", "events": "ts"}
 
+# Where decoding here begins to cost as much time under Python's lock as a page can be late by: about 45 spans, 3 ms.
+_SMALL_BYTES: Final = 64 << 10
 # One insert keeps one core busy (its writing, mostly): a large batch is inserted in shares, side by side.
 _SHARES: Final = 2
 _SHARED_FROM_BYTES: Final = 4 << 20
@@ -83,22 +88,17 @@ class EmbeddedStore:
             self._retain(table, column)
 
     def insert_spans(self, records: Sequence[Record], *, token: str) -> None:
-        shares = _shares(records)
-        if len(shares) == 1:
-            self._insert_share(records, token)
-            return
-        inserts = [
-            self._inserters.submit(self._insert_share, share, f"{token}/{number}")
-            for number, share in enumerate(shares)
-        ]
-        wait(inserts)
-        for insert in inserts:
-            insert.result()
+        small = sum(len(record.value) for record in records) <= _SMALL_BYTES
+        rows = rows_of(records) if small else None
+        if rows is None:
+            self._unfold_spans(records, token)
+        elif rows:
+            self._insert(f"arriving_spans ({', '.join(COLUMNS)})", {}, "RowBinary", body=[rows], token=token)
 
     def insert_events(self, records: Sequence[Record], *, token: str) -> None:
         self._insert(
             "arriving_events",
-            "date_time_input_format='best_effort'",
+            {"date_time_input_format": "best_effort"},
             "JSONEachRow",
             body=[event_lines(records)],
             token=token,
@@ -129,17 +129,30 @@ class EmbeddedStore:
         self._root.close()
         self._schema.__exit__(None, None, None)
 
+    def _unfold_spans(self, records: Sequence[Record], token: str) -> None:
+        shares = _shares(records)
+        if len(shares) == 1:
+            self._insert_share(records, token)
+            return
+        inserts = [
+            self._inserters.submit(self._insert_share, share, f"{token}/{number}")
+            for number, share in enumerate(shares)
+        ]
+        wait(inserts)
+        for insert in inserts:
+            insert.result()
+
     def _insert_share(self, records: Sequence[Record], token: str) -> None:
-        settings = f"format_schema={_quoted(f'{self._proto}:Request')}, input_format_protobuf_oneof_presence=1"
+        settings = {"format_schema": f"{self._proto}:Request", "input_format_protobuf_oneof_presence": "1"}
         self._insert("landing", settings, "Protobuf", body=frames(records), token=token)
 
-    def _insert(self, table: str, settings: str, input_format: str, *, body: Iterable[bytes], token: str) -> None:
-        # max_partitions_per_insert_block: one partition is one day, and a spool may hold a season of them
-        settings += (
-            f", async_insert=0, max_partitions_per_insert_block=400, insert_deduplication_token={_quoted(token)}"
-        )
+    def _insert(
+        self, target: str, settings: Mapping[str, str], input_format: str, *, body: Iterable[bytes], token: str
+    ) -> None:
+        named = {**_INSERT_SETTINGS, **settings, "insert_deduplication_token": token}
+        pairs = ", ".join(f"{name} = {_quoted(value)}" for name, value in named.items())
         with as_file(body) as path:
-            sql = f"INSERT INTO {table} FROM INFILE {_quoted(path)} SETTINGS {settings} FORMAT {input_format}"
+            sql = f"INSERT INTO {target} FROM INFILE {_quoted(path)} SETTINGS {pairs} FORMAT {input_format}"
             try:
                 self._handle().connection.query(sql)
             except (ChdbError, RuntimeError) as fault:

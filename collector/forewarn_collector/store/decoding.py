@@ -1,9 +1,9 @@
 """
 Decoding requests in Python: the second opinion on what the engine's own decoding makes of the same bytes.
 
-The road does not run through here. The tests compare both ways row by row, the benchmark compares their cost, and the
-sink asks `request_fault` only about records of a batch that the engine has refused. `attribute_value` reads back the
-texts that stand for values without a text of their own (`otlp:<kind>;base64,...`).
+Only small batches come through here (`row_binary` says why). The tests compare both ways row by row, the benchmark
+compares their cost, and the sink asks `request_fault` about records of a batch that the engine has refused.
+`attribute_value` reads back the texts that stand for values without a text of their own (`otlp:<kind>;base64,...`).
 """
 
 from __future__ import annotations
@@ -57,8 +57,8 @@ _LIFTED_TEXTS: Final = {names.RECORD, *TEXT_COLUMNS.values()}
 _LIFTED_NUMBERS: Final = {*NUMBER_COLUMNS.values(), *TIME_COLUMNS.values()}
 _MARK: Final = "otlp:"
 _LARGEST: Final = (1 << 63) - 1
-_KINDS: Final = ("Unspecified", "Internal", "Server", "Client", "Producer", "Consumer")
-_STATUS_CODES: Final = ("Unset", "Ok", "Error")
+KINDS: Final = ("Unspecified", "Internal", "Server", "Client", "Producer", "Consumer")
+STATUS_CODES: Final = ("Unset", "Ok", "Error")
 
 
 def request_fault(value: bytes) -> str | None:
@@ -108,8 +108,8 @@ def _span_columns(span: Span) -> dict[str, Any]:
         "record": "start" if end == 0 else "end",
         "version": end,
         "name": span.name,
-        "kind": _KINDS[span.kind] if 0 <= span.kind < len(_KINDS) else _KINDS[0],
-        "status_code": _STATUS_CODES[span.status.code] if 0 <= span.status.code < len(_STATUS_CODES) else "Unset",
+        "kind": KINDS[span.kind] if 0 <= span.kind < len(KINDS) else KINDS[0],
+        "status_code": STATUS_CODES[span.status.code] if 0 <= span.status.code < len(STATUS_CODES) else "Unset",
         "status_message": span.status.message,
         **{column: texts.get(name, "") for column, name in TEXT_COLUMNS.items()},
         **{column: numbers.get(name, 0) for column, name in NUMBER_COLUMNS.items()},

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from datetime import timedelta
 from importlib.resources import files
 from typing import Any
@@ -18,7 +19,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 from forewarn import conventions as names
 from forewarn.conventions import Stamp
 from forewarn_collector.log.interface import Record
-from forewarn_collector.store import decoding
+from forewarn_collector.store import decoding, row_binary
 from forewarn_collector.store.clickhouse import EmbeddedStore
 from forewarn_collector.store.decoding import attribute_text, attribute_value, request_fault, span_rows
 from forewarn_collector.store.framing import frames
@@ -70,7 +71,7 @@ spans = st.builds(
     parent_span_id=ids,
     trace_state=texts,
     name=texts,
-    kind=st.integers(0, 5),
+    kind=st.integers(0, 5) | st.sampled_from([-1, 6, (1 << 31) - 1, -(1 << 31)]),
     start_time_unix_nano=starts,
     end_time_unix_nano=uint64s,
     attributes=attributes(lifted),
@@ -80,7 +81,7 @@ spans = st.builds(
     links=st.lists(
         st.builds(Span.Link, trace_id=ids, span_id=ids, trace_state=texts, attributes=attributes(["k"])), max_size=2
     ),
-    status=st.builds(Status, message=texts, code=st.integers(0, 2)),
+    status=st.builds(Status, message=texts, code=st.integers(0, 2) | st.sampled_from([-1, 3, -(1 << 31)])),
 )
 
 
@@ -110,8 +111,8 @@ headers = st.fixed_dictionaries(
 
 
 @pytest.fixture(scope="module")
-def unfolded(store_home: Any) -> Any:
-    """Runs records through the engine's decoding into a table that keeps every row as it arrives."""
+def arrived(store_home: Any) -> Any:
+    """The rows that an insert leaves behind, every one as it arrives."""
     store = EmbeddedStore(store_home, database="test_decoding")
     store.migrate()
     store.query("DROP VIEW keep_spans")
@@ -119,12 +120,13 @@ def unfolded(store_home: Any) -> Any:
     store.query("CREATE MATERIALIZED VIEW keep_unfolded TO unfolded AS SELECT * FROM arriving_spans")
     instants = ", ".join(f"toUnixTimestamp64Nano({name}) AS {name}" for name in _TIMES)
 
-    def unfold(records: list[Record]) -> list[dict[str, Any]]:
+    def rows(insert: str, records: list[Record]) -> list[dict[str, Any]]:
         store.query("TRUNCATE TABLE unfolded")
-        store.insert_spans(records, token="")
+        by_engine = insert == "by the engine"
+        store._unfold_spans(records, "") if by_engine else store.insert_spans(records, token="")
         return list(store.query(f"SELECT * REPLACE({instants}) FROM unfolded SETTINGS final = 0"))
 
-    yield unfold
+    yield rows
     store.query("DROP DATABASE test_decoding SYNC")
     store.close()
 
@@ -135,22 +137,47 @@ def _key(row: dict[str, Any]) -> str:
     return repr(sorted((row | parsed).items()))
 
 
+@pytest.mark.parametrize("decoded", ["by the engine", "here"])
 @settings(max_examples=50, deadline=timedelta(seconds=5), suppress_health_check=list(HealthCheck))
-@given(st.lists(st.tuples(requests(), headers), min_size=1, max_size=4))
+@given(sent=st.lists(st.tuples(requests(), headers), min_size=1, max_size=4))
 def test_both_ways_give_the_same_rows(
-    unfolded: Any, sent: list[tuple[ExportTraceServiceRequest, dict[str, bytes]]]
+    arrived: Any, decoded: str, sent: list[tuple[ExportTraceServiceRequest, dict[str, bytes]]]
 ) -> None:
     """
-    Whatever a request holds, the engine's rows are the ones that Python makes of it.
+    Whatever a request holds, the rows in the engine are the ones that Python makes of it, whoever decoded them.
     """
     records = [
         Record("t", 0, offset, request.SerializeToString(), headers=stamped, timestamp_ns=5)
         for offset, (request, stamped) in enumerate(sent)
     ]
 
-    rows = unfolded(records)
+    rows = arrived(decoded, records)
 
     assert sorted(map(_key, rows)) == sorted(map(_key, span_rows(records)))
+
+
+def test_small_batches_name_every_column(arrived: Any, otlp: Any) -> None:
+    """
+    The rows that are written here have the columns of the table, no more and no fewer.
+    """
+    (row,) = arrived("by the engine", [otlp.record(otlp.span(1))])
+
+    assert set(row_binary.COLUMNS) == set(row)
+
+
+def test_where_python_is_not_sure_the_engine_decides(arrived: Any, otlp: Any) -> None:
+    """
+    A name that comes twice, and a text that is not UTF-8, are left to the engine in small batches too.
+    """
+    span = otlp.span(1, attributes={"gen_ai.tool.name": "drop_table"})
+    span.attributes.append(KeyValue(key="gen_ai.tool.name", value=AnyValue(string_value="innocent")))
+    twice = otlp.record(span)
+    broken = replace(twice, value=otlp.request(otlp.span(1, name="NAME")).replace(b"NAME", b"\xff\xfe\xfd\xfc"))
+
+    assert row_binary.rows_of([twice]) is None
+    assert row_binary.rows_of([broken]) is None
+    assert [row["tool"] for row in arrived("here", [twice])] == ["drop_table"]
+    assert len(arrived("here", [broken])) == 1
 
 
 @given(values)

@@ -1,4 +1,5 @@
--- From OTLP bytes to rows, inside the engine: landing -> arriving_spans -> spans, calls, trace_times.
+-- From OTLP bytes to rows, inside the engine: landing -> arriving_spans -> spans, calls, trace_times. A small batch is
+-- decoded outside (row_binary.py) and begins at arriving_spans.
 -- Both ends of the first arrow keep nothing (Null); each table behind them drops a repeated token by itself, so that an
 -- insert that a crash cut in two is completed by its repetition.
 
@@ -57,8 +58,9 @@ SELECT
     if(span.end_time_unix_nano = 0, 'start', 'end') AS record,
     span.end_time_unix_nano AS version,
     span.name AS name,
-    if(span.kind BETWEEN 0 AND 5, span.kind, 0) AS kind,
-    if(span.status.code BETWEEN 0 AND 2, span.status.code, 0) AS status_code,
+    -- Negative numbers become large ones; BETWEEN would do the same, and costs 2 ms of analysis each.
+    if(toUInt32(span.kind) <= 5, span.kind, 0) AS kind,
+    if(toUInt32(span.status.code) <= 2, span.status.code, 0) AS status_code,
     span.status.message AS status_message,
     service, sender, host, environment, environment_claimed, key_id, received_at,
     said['gen_ai.operation.name'].string_value AS operation,
