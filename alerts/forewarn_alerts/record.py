@@ -65,7 +65,7 @@ class CallRecord:
     """Sender's clock."""
     ended_ns: int = 0
     at_ns: int = 0
-    """The log's clock: when the record became durable."""
+    """The log's clock: when the record was appended."""
     resource: Mapping[str, str] = field(default_factory=dict)
     attributes: Mapping[str, str] = field(default_factory=dict)
     """Every attribute of the span as text; arrays and maps as JSON."""

@@ -99,6 +99,16 @@ def test_a_page_says_everything_that_on_call_needs(name: str) -> None:
     assert [fact for fact in FACTS if fact not in text] == []
 
 
+def test_a_page_leaves_out_what_says_nothing() -> None:
+    """
+    A claim that agrees with the key, and a reasoning of this very moment, are not worth a tired reader's numbers.
+    """
+    text = text_of(replace(PAGE, environment_claimed="production", reasoned_before_ms=3))
+
+    assert "claims to run in" not in text
+    assert "(right before)" in text
+
+
 def test_the_webhook_holds_every_field() -> None:
     """
     A machine reads fields, not sentences.

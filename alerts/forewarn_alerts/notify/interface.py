@@ -54,7 +54,7 @@ class Page:
     started_ns: int
     """When the call started, by the sender's clock."""
     recorded_ns: int
-    """When its record became durable, by the log's clock."""
+    """When its record was appended to the log, by the log's clock."""
     outcome: str
     error_type: str
     duration_ms: int

@@ -37,19 +37,23 @@ def environment(page: Page) -> str:
 
 
 def claim(page: Page) -> str:
-    """What the process says of its environment, and whether to believe it."""
-    if not page.environment_claimed:
-        return "nothing"
-    agrees = page.environment_claimed == page.environment
-    return page.environment_claimed if agrees else f"{page.environment_claimed} (NOT what its key stands for)"
+    """What the process says of its environment where that is not what its key stands for; '' where it is."""
+    if page.environment_claimed == page.environment:
+        return ""
+    return f"{page.environment_claimed} (NOT what its key stands for)" if page.environment_claimed else "nothing"
 
 
 def reasoning(page: Page, limit: int) -> str:
     """Why the agent did it, in its own words, and how long before."""
     if not page.reasoning:
         return "no reasoning on record"
-    before = "" if page.reasoned_before_ms is None else f"  ({page.reasoned_before_ms / 1000:.1f} s before)"
-    return f"{cut(page.reasoning, limit)}{before}"
+    return f"{cut(page.reasoning, limit)}{_before(page.reasoned_before_ms)}"
+
+
+def _before(milliseconds: int | None) -> str:
+    if milliseconds is None:
+        return ""
+    return "  (right before)" if milliseconds < 100 else f"  ({milliseconds / 1000:.1f} s before)"
 
 
 def when(nanoseconds: int) -> str:
