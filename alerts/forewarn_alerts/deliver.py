@@ -62,6 +62,8 @@ class Deliverer:
         self._targets = dict(targets)
         self._clock_ns = clock_ns
         self._bell = bell or Bell()
+        # Of its own, so that the journal's writing does not compete with the page that the other one rings for.
+        self._settled = Bell()
         self._metrics = metrics or AlertsMetrics()
         for target, outcome in product(targets.values(), _OUTCOMES.values()):  # from zero on: the first rise is seen
             self._metrics.pages.labels(str(target.type), outcome)
@@ -115,10 +117,10 @@ class Deliverer:
             worker.start()
         self._patiently(self._fail_abandoned, stop)
         while not stop.is_set():
-            heard = self._bell.rings
+            heard = self._settled.rings
             self._raise_death()
             self._patiently(self._journal.publish, stop)
-            self._bell.wait(heard, _WAIT_S)
+            self._settled.wait(heard, _WAIT_S)
         for worker in self._workers:
             worker.join()
         self._raise_death()
@@ -136,7 +138,7 @@ class Deliverer:
             self._work(target, stop)
         except BaseException as death:  # noqa: BLE001 -- the boundary of a worker; `run` raises its death, whatever it is
             self._deaths.append((target.name, death))
-            self._bell.ring()
+            self._settled.ring()
 
     def _raise_death(self) -> None:
         for name, death in self._deaths:
@@ -146,7 +148,7 @@ class Deliverer:
         while not stop.is_set():
             heard = self._bell.rings
             if self._patiently(lambda: self.deliver_due(target), stop):
-                self._bell.ring()  # the journal has something to publish
+                self._settled.ring()  # the journal has something to publish
             else:
                 self._bell.wait(heard, self._patience_s(target, stop))
 
