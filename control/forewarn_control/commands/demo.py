@@ -57,8 +57,11 @@ def demo(
                 typer.echo(json.dumps(report.as_json()))
             if stay:
                 _stay(scene)
+            else:
+                story.end()
 
-        play(Story(console), pause_s=pause_s, at_the_end=at_the_end)
+        story = Story(console)
+        play(story, pause_s=pause_s, at_the_end=at_the_end)
 
 
 def _stay(scene: Stage) -> None:

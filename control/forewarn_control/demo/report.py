@@ -23,9 +23,9 @@ class Report:
     environment: str
     outcome: str
     recorded_at_ns: int
-    """The log's time of the start record: from here on it is durable."""
+    """When the log appended the start record. It is durable, and only then acknowledged, some moments later."""
     acknowledged_at_ns: int
-    """The agent's clock when the acknowledgement arrived."""
+    """The agent's clock when the acknowledgement arrived: from here on the record is known to be durable."""
     tool_started_at_ns: int
     """The agent's clock right before the tool's own code ran."""
     tool_ended_at_ns: int
@@ -51,9 +51,9 @@ class Report:
 def broken_promises(report: Report) -> Iterator[str]:
     """What the demo shows in every run, or fails."""
     if not report.recorded_at_ns < report.tool_started_at_ns:
-        yield "the tool started before its record was durable"
+        yield "the tool started before its record was appended to the log"
     if not report.acknowledged_at_ns <= report.tool_started_at_ns:
-        yield "the tool started before the acknowledgement was there"
+        yield "the tool started before its record was acknowledged as durable"
     if (report.effect, report.environment) != (Effect.DESTRUCTIVE, Environment.PRODUCTION):
         yield f"the call is on record as {report.effect} in {report.environment}"
     if not report.rows_before > report.rows_after == 0:

@@ -66,22 +66,23 @@ def _introduce(story: Story, scene: Stage, before: Mapping[str, int], took_s: fl
     story.fact("agents send to", endpoints.http)
     story.fact("readers ask", endpoints.store)
     for receiver in scene.receivers:
-        story.fact(f"pages to {receiver.name}", f"{receiver.url}   ({_NOT_REAL}; it checks what the API documents)")
+        story.fact(f"pages to {receiver.name}", f"{receiver.url} ({_NOT_REAL})")
     story.fact("production database", ", ".join(f"{table} {rows:,}" for table, rows in before.items()))
 
 
 def _watch_agent(story: Story, scene: Stage, pause_s: float) -> witness.Recorded:
     """Show every step as the agent's process tells it, and what the log already held when the tool began."""
     recorded = None
-    for event in agent_events(scene, pause_s=pause_s):
-        if event["event"] == "tool_runs":
-            recorded = witness.recorded(scene.house.log, TOOL)
-            ahead_ms = (event["at_ns"] - recorded.at_ns) / 1e6
-            said = f"{TOOL} is on record, durable and acknowledged, {ahead_ms:.1f} ms before the tool's first line"
-            story.recorder(recorded.at_ns, said)
-        story.agent(event)
-        if event["event"] == "refused":
-            raise DemoFailed("the agent's call was refused, although the pipeline is up", str(event["text"]))
+    with witness.of_starts(scene.house.log) as starts:
+        for event in agent_events(scene, pause_s=pause_s):
+            if event["event"] == "tool_runs":
+                recorded = witness.recorded(starts, TOOL)
+                ahead_ms = (event["at_ns"] - recorded.at_ns) / 1e6
+                said = f"the call of {TOOL} was put on record {ahead_ms:.1f} ms before the tool's first line"
+                story.recorder(recorded.at_ns, said)
+            story.agent(event)
+            if event["event"] == "refused":
+                raise DemoFailed("the agent's call was refused, although the pipeline is up", str(event["text"]))
     if recorded is None:
         raise DemoFailed("the agent ended without the destructive call", "its steps are shown above")
     return recorded
@@ -92,8 +93,7 @@ def _collect_pages(story: Story, scene: Stage, recorded: witness.Recorded) -> di
     for name, draw in (("pagerduty", pagerduty_screen), ("slack", slack_screen)):
         service, page = getattr(scene.receivers, name).name, pages[name]
         after_ms = (page.received_at_ns - recorded.at_ns) / 1e6
-        label = f"as {service} received it ({_NOT_REAL}), {after_ms:.1f} ms after the record"
-        story.show(draw(page.body, label))
+        story.show(draw(page.body, f"{service}, {after_ms:.1f} ms after the record (local receiver)"))
     return pages
 
 

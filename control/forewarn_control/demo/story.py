@@ -15,6 +15,7 @@ from forewarn_control.demo.report import Report
 
 _AGENT_STYLES: Final = {"refused": "bold red", "tool_runs": "bold red", "reasons": "italic", "done": "dim"}
 _MS: Final = 1_000_000
+_NAMES: Final = {"pagerduty": "PagerDuty", "slack": "Slack"}
 
 
 class Story:
@@ -30,7 +31,7 @@ class Story:
         self._console.print(Text(title, style="bold cyan"))
 
     def fact(self, name: str, value: str) -> None:
-        self._line(Text.assemble((f"  {name:<22}", "dim"), value))
+        self._line(Text(f"  {name:<22}", "dim"), Text(value))
 
     def agent(self, event: Mapping[str, Any]) -> None:
         """One step that the agent's process told of. A call that returns at once is one line with its result."""
@@ -47,19 +48,20 @@ class Story:
     def recorder(self, at_ns: int, said: str) -> None:
         """One step of the pipeline."""
         self._tell_call()
-        self._line(Text.assemble((f"  {clock(at_ns)}  ", "dim"), ("forewarn ", "bold green"), (said, "green")))
+        when = Text.assemble((f"  {clock(at_ns)}  ", "dim"), ("forewarn ", "bold green"))
+        self._line(when, Text(said, "green"))
 
     def show(self, renderable: RenderableType) -> None:
         self._console.print(renderable)
 
     def times(self, report: Report) -> None:
-        """How long each step took, counted from the moment the record was durable."""
+        """How long each step took, counted from the record, which the log stamps right before it is durable."""
         start = report.recorded_at_ns
         steps = {
-            "record durable in the log": start,
-            "acknowledged to the agent": report.acknowledged_at_ns,
+            "record appended to the log": start,
+            "acknowledged as durable": report.acknowledged_at_ns,
             "first line of the tool ran": report.tool_started_at_ns,
-            **{f"page at {name} (local)": at for name, at in report.page_received_at_ns.items()},
+            **{f"page at {_NAMES[name]} (local)": at for name, at in report.page_received_at_ns.items()},
             "tool returned": report.tool_ended_at_ns,
             "finished call read from the store": report.stored_at_ns,
         }
@@ -79,6 +81,12 @@ class Story:
                 table, f"{rows['before']:>6,} rows -> {rows['after']:,}" + (f"   ({lost:,} gone)" if lost else "")
             )
 
+    def end(self) -> None:
+        """What to do next."""
+        self._console.print()
+        self.fact("look around in it", "forewarn demo --stay")
+        self.fact("watch your own agent", "forewarn serve")
+
     def _tell_call(self) -> None:
         if self._called:
             self._say(self._called, _SPOKEN["calls"](self._called))
@@ -86,10 +94,16 @@ class Story:
 
     def _say(self, event: Mapping[str, Any], said: str) -> None:
         who, style = str(event.get("agent", "")), _AGENT_STYLES.get(event["event"], "")
-        self._line(Text.assemble((f"  {clock(event['at_ns'])}  ", "dim"), (f"{who:<8} ", "cyan"), (said, style)))
+        when = Text.assemble((f"  {clock(event['at_ns'])}  ", "dim"), (f"{who:<8} ", "cyan"))
+        self._line(when, Text(said, style))
 
-    def _line(self, text: Text) -> None:
-        self._console.print(text, soft_wrap=True)
+    def _line(self, head: Text, said: Text) -> None:
+        """What is too long goes on below itself, not below its head."""
+        grid = Table.grid()
+        grid.add_column(no_wrap=True)
+        grid.add_column(overflow="fold")
+        grid.add_row(head, said)
+        self._console.print(grid)
 
 
 def clock(at_ns: int) -> str:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from forewarn.conventions import OPERATION_EXECUTE_TOOL, RecordKind, Topic
-from forewarn_collector.log.interface import Log
+from forewarn_collector.log.interface import Consumer, Log
 from forewarn_collector.store.interface import Rows, StoreUnavailable
 from forewarn_collector.store.reader import Reader
 from forewarn_collector.timeline import Timeline
@@ -41,15 +42,19 @@ class Recorded:
     at_ns: int
 
 
-def recorded(log: Log, tool: str) -> Recorded:
-    """The start record of the tool's call, with the time at which the log made it durable."""
+@contextmanager
+def of_starts(log: Log) -> Iterator[Consumer]:
+    """A reader of start records. Opened before there are any: it writes to the log, and that would delay a page."""
     consumer = log.consumer("demo", [Topic.STARTS])
     try:
-        return _eventually(
-            lambda: _start_of(tool, consumer.poll(timeout_s=_LOOK_AGAIN_S)), f"no start record of {tool}"
-        )
+        yield consumer
     finally:
         consumer.close()
+
+
+def recorded(starts: Consumer, tool: str) -> Recorded:
+    """The start record of the tool's call, with the time at which the log appended it."""
+    return _eventually(lambda: _start_of(tool, starts.poll(timeout_s=_LOOK_AGAIN_S)), f"no start record of {tool}")
 
 
 def paged(receiver: Receiver, trace_id: str) -> Page:
