@@ -62,7 +62,11 @@ class Committed:
 
 @dataclass(frozen=True, slots=True)
 class Appended:
-    """Where and when (Unix time) a record became durable."""
+    """
+    Where a record is durable. `timestamp_ns`: Unix time of the append, as `Record.timestamp_ns` will say it.
+
+    A log notes it as part of what it makes durable, so it is a little earlier than the moment from which the record is.
+    """
 
     at: TopicPartition
     offset: int
