@@ -26,9 +26,35 @@ _HARMLESS: Final = {
     "log_comment",
     "max_block_size",
     "offset",
+    "output_format_arrow_compression_method",
+    "output_format_arrow_string_as_string",
+    "output_format_binary_write_json_as_string",
+    "output_format_csv_crlf_end_of_line",
+    "output_format_decimal_trailing_zeros",
+    "output_format_float_precision",
+    "output_format_json_array_of_rows",
+    "output_format_json_escape_forward_slashes",
+    "output_format_json_named_tuples_as_objects",
+    "output_format_json_pretty_print",
+    "output_format_json_quote_64bit_floats",
+    "output_format_json_quote_64bit_integers",
+    "output_format_json_quote_decimals",
+    "output_format_json_quote_denormals",
+    "output_format_json_validate_utf8",
+    "output_format_native_encode_types_in_binary_format",
+    "output_format_native_use_flattened_dynamic_and_json_serialization",
+    "output_format_native_write_json_as_string",
+    "output_format_parquet_compression_method",
+    "output_format_parquet_string_as_string",
+    "output_format_pretty_color",
+    "output_format_pretty_grid_charset",
+    "output_format_pretty_max_rows",
+    "output_format_pretty_row_numbers",
+    "output_format_tsv_crlf_end_of_line",
+    "output_format_write_statistics",
     "session_timezone",
 }
-_HARMLESS_PREFIX: Final = "output_format_"
+"""Each by its own name: `output_format_schema`, for one, makes the engine write a file."""
 _CAPPED: Final = {
     "max_execution_time",
     "max_memory_usage",
@@ -106,7 +132,7 @@ class HttpQuery:
         most = limits.settings()
         effective: dict[str, str] = {}
         for name, value in self.asked_settings.items():
-            if name in _HARMLESS or name.startswith(_HARMLESS_PREFIX):
+            if name in _HARMLESS:
                 effective[name] = value
             elif name in _CAPPED:
                 effective[name] = _lower(value, most[name])

@@ -46,7 +46,8 @@ _FUNCTIONS: Final = re.compile(
     r"file|catboostevaluate|showcertificate|logtrace|sleep|sleepeachrow|reversednsquery|addressto\w+|ai[a-z]*",
     re.IGNORECASE,
 )
-_NAME: Final = r"(?:`(?:[^`\\]|\\.)*`|\w+)"
+_NAME: Final = r"(?:`[\w -]*`|\w+)"
+"""Of a table or database. With a slash or a dot in it the engine would take it for a file of the machine."""
 _BY_NAME: Final = re.compile(
     rf"(?:DESCRIBE TABLE|EXISTS (?:TABLE|VIEW|DATABASE)|SHOW CREATE (?:TABLE|VIEW|DATABASE)) {_NAME}(?:\.{_NAME})?"
     r"(?: FORMAT (\w+))?"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import clickhouse_connect
@@ -146,6 +147,20 @@ def test_settings_of_a_reader(ask: Any) -> None:
     assert refused.status_code == 500
     assert refused.headers["x-clickhouse-exception-code"] == "164"
     assert "Cannot modify 'allow_introspection_functions' setting in readonly mode" in refused.text
+
+
+def test_no_setting_names_a_file(ask: Any, tmp_path: Path) -> None:
+    """
+    Settings that make the engine read or write a path are refused, whatever they sound like.
+    """
+    precious = tmp_path / "precious.txt"
+    precious.write_text("kept")
+
+    for setting in ("output_format_schema", "format_schema", "format_schema_source"):
+        answer = ask("SELECT 1 AS a FORMAT Protobuf", **{setting: str(precious)})
+        assert (answer.status_code, answer.headers["x-clickhouse-exception-code"]) == (500, "164")
+
+    assert precious.read_text() == "kept"
 
 
 @pytest.mark.parametrize(

@@ -39,6 +39,8 @@ def ask(served: Any) -> Iterator[Any]:
         "DESCRIBE TABLE spans INTO OUTFILE '{new}'",
         "SHOW CREATE TABLE spans INTO OUTFILE '{new}'",
         "EXISTS TABLE spans INTO OUTFILE '{new}'",
+        "EXISTS TABLE `{old}`",
+        "DESCRIBE TABLE `{old}`",
         "SELECT file('{old}')",
         "SELECT FiLe /* a */ ( '{old}' )",
         "SELECT `file`('{old}')",
