@@ -113,6 +113,18 @@ def test_an_identical_call_joins_and_a_different_one_pages(world: World, kit: An
     assert len(world.rows(OUTBOX)) == 4
 
 
+def test_the_same_call_of_another_service_is_another_incident(world: World, kit: Any) -> None:
+    """
+    Two services with one name for an agent and a tool drop two tables, not one.
+    """
+    kit.send(world.log, kit.Call(number=1, digest="same", service="billing"))
+    kit.send(world.log, kit.Call(number=2, digest="same", service="shipping"))
+
+    world.watcher.step()
+
+    assert [row.hits for row in world.rows(INCIDENTS)] == [1, 1]
+
+
 def test_an_identical_call_after_the_repeat_interval_pages_again(world: World, kit: Any) -> None:
     """
     An hour later nobody remembers the first page.
