@@ -18,11 +18,11 @@ rules = ["rules"]
 
 [targets.pager]
 type = "pagerduty"
-routing_key = "hush-hush"
+routing_key = "hush-hush-hush-hush-hush-hush-32"
 
 [targets.chat]
 type = "slack"
-token = "hush-hush"
+token = "hush-hush-hush-hush-hush-hush-32"
 channel = "#agents"
 
 [notify]
@@ -52,7 +52,7 @@ def test_variables_are_shortcuts_beside_the_file(config: Path) -> None:
     One variable is enough to be paged.
     """
     environment = {
-        "FOREWARN_PAGERDUTY_ROUTING_KEY": "k",
+        "FOREWARN_PAGERDUTY_ROUTING_KEY": "k" * 32,
         "FOREWARN_PAGERDUTY_URL": "http://127.0.0.1:1/v2/enqueue",
         "FOREWARN_SLACK_WEBHOOK_URL": "https://hooks.slack.com/services/T/B/x",
         "FOREWARN_WEBHOOK_URL": "https://example.com/hook",
@@ -107,9 +107,12 @@ def test_no_secret_is_shown(config: Path) -> None:
     """
     Not in a representation, not in a dump.
     """
-    loaded = load_config(config, environment={"FOREWARN_PAGERDUTY_ROUTING_KEY": "hush-hush"})
+    loaded = load_config(config, environment={"FOREWARN_PAGERDUTY_ROUTING_KEY": "hush-hush-hush-hush-hush-hush-32"})
 
-    assert "hush-hush" not in f"{loaded!r}{loaded}{loaded.model_dump()}{loaded.model_dump_json()}{loaded.all_targets()}"
+    assert (
+        "hush-hush-hush-hush-hush-hush-32"
+        not in f"{loaded!r}{loaded}{loaded.model_dump()}{loaded.model_dump_json()}{loaded.all_targets()}"
+    )
 
 
 @pytest.mark.parametrize(
@@ -119,8 +122,14 @@ def test_no_secret_is_shown(config: Path) -> None:
         ("[notify]\noncall = []", "notify.oncall tells nobody, which is not a target; known targets: console"),
         ("[targets.a]\ntype = 'slack'", "either webhook_url, or token and channel"),
         ("[targets.a]\ntype = 'slack'\ntoken = 'x'", "token needs channel"),
+        ("[targets.a]\ntype = 'pagerduty'\nrouting_key = 'short'", "at least 32"),
+        ("[targets.a]\ntype = 'slack'\nwebhook_url = 'notaurl'", "must begin with http:// or https://"),
+        ("[targets.a]\ntype = 'webhook'\nurl = 'ftp://x'", "must begin with http:// or https://"),
         ("[targets.a]\ntype = 'pigeon'", "targets.a: Input tag 'pigeon' found using 'type' does not match"),
-        ("[targets.a]\ntype = 'pagerduty'\nrouting_key = 'x'\nurl = 'ftp://x'", "targets.a.pagerduty.url"),
+        (
+            f"[targets.a]\ntype = 'pagerduty'\nrouting_key = '{'0' * 32}'\nurl = 'ftp://x'",
+            "targets.a.pagerduty.url",
+        ),
         ("[targets.'a b']\ntype = 'console'", "targets.a b"),
         ("[targets.a]\ntype = 'console'\ncolour = 'red'", "targets.a.console.colour: there is no such setting"),
         (

@@ -23,7 +23,7 @@ from forewarn_alerts.notify.samples import sample_page
 from forewarn_alerts.notify.slack import SlackConfig
 from forewarn_alerts.notify.webhook import WebhookConfig
 
-SECRET = "hush-hush"
+SECRET = "hush-hush-hush-hush-hush-hush-32"
 NOW = 1_790_000_000.0
 PATIENCE = Timeouts(read_s=0.3, attempt_s=0.6)
 

@@ -10,7 +10,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Protocol
+from typing import Annotated, Protocol
+
+from pydantic import AfterValidator, SecretStr
 
 from forewarn_alerts.rules.model import Severity
 
@@ -100,6 +102,16 @@ class Rejected:
 
 
 Answer = Delivered | Retry | Rejected
+
+
+def _is_http(value: SecretStr) -> SecretStr:
+    if not value.get_secret_value().startswith(("http://", "https://")):
+        raise ValueError("must begin with http:// or https://")
+    return value
+
+
+SecretUrl = Annotated[SecretStr, AfterValidator(_is_http)]
+"""An address that may hold a token, so it is never shown."""
 
 
 class Target(Protocol):

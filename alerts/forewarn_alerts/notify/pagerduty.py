@@ -34,8 +34,8 @@ class PagerDutyConfig(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     type: Literal["pagerduty"] = "pagerduty"
-    routing_key: SecretStr = Field(min_length=1)
-    """The integration key of a service or an event orchestration (32 characters)."""
+    routing_key: SecretStr = Field(min_length=32, max_length=32)
+    """The integration key of a service or an event orchestration; PagerDuty's have 32 characters."""
     url: str = Field(default=DEFAULT_URL, pattern=r"^https?://")
     """For the EU service region: https://events.eu.pagerduty.com/v2/enqueue"""
 

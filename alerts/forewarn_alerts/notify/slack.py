@@ -15,7 +15,7 @@ import msgspec
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 
 from forewarn_alerts.notify import wording
-from forewarn_alerts.notify.interface import Answer, Delivered, Message, Page, Rejected, Retry, TargetType
+from forewarn_alerts.notify.interface import Answer, Delivered, Message, Page, Rejected, Retry, SecretUrl, TargetType
 from forewarn_alerts.notify.replies import Reply, by_status, unless_delivered
 from forewarn_alerts.rules.model import Severity
 
@@ -57,7 +57,7 @@ class SlackConfig(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     type: Literal["slack"] = "slack"
-    webhook_url: SecretStr | None = None
+    webhook_url: SecretUrl | None = None
     token: SecretStr | None = None
     """`xoxb-...` with the scope `chat:write`."""
     channel: str = ""
@@ -68,7 +68,7 @@ class SlackConfig(BaseModel):
         if (self.webhook_url is None) == (self.token is None):
             raise ValueError("give either webhook_url, or token and channel")
         if self.token is not None and not self.channel:
-            raise ValueError("token needs channel: the name or id of the channel to post to")
+            raise ValueError("token needs channel (FOREWARN_SLACK_CHANNEL): the name or id of the channel to post to")
         return self
 
 

@@ -18,7 +18,7 @@ import msgspec
 from pydantic import BaseModel, ConfigDict, SecretStr
 
 from forewarn_alerts.notify import wording
-from forewarn_alerts.notify.interface import Answer, Delivered, Message, Page, TargetType
+from forewarn_alerts.notify.interface import Answer, Delivered, Message, Page, SecretUrl, TargetType
 from forewarn_alerts.notify.replies import Reply, by_status
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ class WebhookConfig(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     type: Literal["webhook"] = "webhook"
-    url: SecretStr
+    url: SecretUrl
     """May hold a token, so it is never shown."""
     secret: SecretStr | None = None
     """Shared with the receiver; without it requests are not signed."""

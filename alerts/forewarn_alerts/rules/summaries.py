@@ -7,6 +7,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from difflib import get_close_matches
 from string import Formatter
+from typing import Final
 
 from forewarn_alerts.errors import AlertsError
 from forewarn_alerts.record import CallRecord
@@ -17,6 +18,9 @@ class SummaryFault(AlertsError):
     """The template of a summary cannot be filled."""
 
 
+_NAMES_OF_AGENTS: Final = frozenset({"agent.name", "agent.path"})
+
+
 @dataclass(frozen=True, slots=True)
 class Summary:
     """A checked template."""
@@ -25,7 +29,13 @@ class Summary:
     """Literal text and the variable after it ('' for none)."""
 
     def of(self, call: CallRecord) -> str:
-        return "".join(text + (str(VARIABLES[name].value(call)) if name else "") for text, name in self.parts)
+        return "".join(text + (_said(name, call) if name else "") for text, name in self.parts)
+
+
+def _said(name: str, call: CallRecord) -> str:
+    """A page's first line never has a hole where the agent's name would be."""
+    said = str(VARIABLES[name].value(call))
+    return said or (call.service or "an agent without a name" if name in _NAMES_OF_AGENTS else said)
 
 
 def parse_summary(template: str) -> Summary:

@@ -56,7 +56,7 @@ def _sending(serving: Serving, endpoint: str) -> Iterator[str]:
     yield ""
     yield f"  export FOREWARN_KEY={serving.first_keys[Environment.DEVELOPMENT]}"
     yield ""
-    yield "Any other OpenTelemetry sender:"
+    yield "Any other OpenTelemetry sender (kept and shown; the shipped rules need an effect, which the SDK declares):"
     yield ""
     yield f"  export OTEL_EXPORTER_OTLP_ENDPOINT={endpoint} OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf"
     yield f"  export OTEL_EXPORTER_OTLP_HEADERS=authorization={quote(f'Bearer {key}')}"
