@@ -74,6 +74,7 @@ class DataFolder:
             folder.path.mkdir(mode=0o700, parents=True, exist_ok=True)
             folder._own()
             folder._check_format()
+            folder.store.mkdir(mode=0o700, exist_ok=True)
         except OSError as error:
             folder.close()
             raise NotWritable(

@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 
 from forewarn_collector.data_folder import DataFolder, InUse, NotWritable, OtherVersion
+from forewarn_collector.log.sqlite import SqliteLog
+from forewarn_collector.state import open_state
 
 
 def test_a_new_folder_is_made_and_can_be_opened_again(tmp_path: Path) -> None:
@@ -98,3 +100,24 @@ def test_a_refused_folder_is_not_kept_locked(tmp_path: Path) -> None:
 
     with DataFolder.open(tmp_path):
         pass
+
+
+def test_what_is_recorded_is_private_in_a_folder_that_is_not(tmp_path: Path) -> None:
+    """Databases, the files SQLite keeps beside them and the store are for their owner, whatever the umask was."""
+    tmp_path.chmod(0o755)
+    before = os.umask(0o022)
+    try:
+        with DataFolder.open(tmp_path) as folder:
+            log, engine = SqliteLog(folder.log), open_state(folder.state_url)
+            log.append("topic", b"value").result(10)
+            with engine.begin() as connection:
+                connection.exec_driver_sql("CREATE TABLE secrets (id INTEGER)")
+                found = {path.name: path.stat().st_mode & 0o777 for path in tmp_path.iterdir()}
+            engine.dispose()
+            log.close()
+    finally:
+        os.umask(before)
+
+    assert {"log.sqlite3", "log.sqlite3-wal", "state.sqlite3", "state.sqlite3-wal"} <= found.keys()
+    assert {mode for name, mode in found.items() if "sqlite3" in name} == {0o600}
+    assert found["store"] == 0o700

@@ -12,6 +12,7 @@ from string import Template
 from typing import Final
 
 from forewarn_collector.log.interface import LogUnavailable
+from forewarn_collector.private_file import make_private
 
 PAGE_BYTES: Final = 8192
 """Twice SQLite's default: bodies of many spans take fewer pages, and a small start record still costs only a few."""
@@ -59,6 +60,7 @@ def closed(path: Path) -> LogUnavailable:
 
 def open_for_writing(path: Path) -> sqlite3.Connection:
     """The one writing connection: durable on COMMIT (WAL, synchronous=FULL), checkpoints left to `Checkpointer`."""
+    make_private(path)
     connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
     try:
         for setting in (

@@ -7,9 +7,12 @@ and then writes would otherwise fail at once, whatever the busy timeout, when an
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, Final
 
 from sqlalchemy import Connection, Engine, MetaData, create_engine, event, make_url
+
+from forewarn_collector.private_file import make_private
 
 BUSY_TIMEOUT_MS: Final = 5_000
 
@@ -24,9 +27,15 @@ def open_state(url: str) -> Engine:
     """The engine for `sqlite:///PATH` or a PostgreSQL URL; nothing is connected yet."""
     engine = create_engine(url)
     if make_url(url).get_backend_name() == "sqlite":
+        event.listen(engine, "do_connect", _keep_private)
         event.listen(engine, "connect", _set_up_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
     return engine
+
+
+def _keep_private(_dialect: Any, _record: Any, arguments: Any, _parameters: Any) -> None:
+    if arguments[0] != ":memory:":
+        make_private(Path(arguments[0]))
 
 
 def _set_up_sqlite(connection: Any, _record: Any) -> None:
