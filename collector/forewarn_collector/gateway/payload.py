@@ -21,6 +21,10 @@ from forewarn_collector.gateway.otlp_json import request_from_json
 
 _GZIP_WINDOW: Final = 31
 """zlib's way of saying: gzip header and trailer, nothing else."""
+_GZIP_MEMBERS: Final = 1024
+"""Whoever joins compressed files sends a few; each costs a decompressor of its own."""
+_GZIP_SLICE: Final = 16 << 10
+"""What is fed at once: zlib copies what of it lies behind the end of a member."""
 _SPANS_LOOKED_AT: Final = 64
 """A request of more spans gets its sender as key, without looking whether all are of one trace."""
 
@@ -79,18 +83,23 @@ def read_payload(raw: bytes, form: Form, *, limit: int) -> Payload:
 def decompressed(raw: bytes, *, limit: int) -> bytes:
     """What a gzip body holds (all of its members), never making more than `limit` bytes of it."""
     chunks: list[bytes] = []
-    size = 0
+    rest, size, members = memoryview(raw), 0, 0
     try:
-        while raw:
+        while rest:
+            members += 1
+            if members > _GZIP_MEMBERS:
+                raise _not_gzip(f"it has more than {_GZIP_MEMBERS} members")
             member = zlib.decompressobj(_GZIP_WINDOW)
-            chunk = member.decompress(raw, limit - size + 1)
-            size += len(chunk)
-            if size > limit:
-                raise too_large(limit)
-            if not member.eof:
-                raise _not_gzip("it ends too early")
-            chunks.append(chunk)
-            raw = member.unused_data
+            while not member.eof:
+                if not rest:
+                    raise _not_gzip("it ends too early")
+                fed = rest[:_GZIP_SLICE]
+                chunk = member.decompress(fed, limit - size + 1)
+                size += len(chunk)
+                if size > limit:
+                    raise too_large(limit)
+                chunks.append(chunk)
+                rest = rest[len(fed) - len(member.unused_data) :]
     except zlib.error as error:
         raise _not_gzip(str(error)) from error
     return b"".join(chunks)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import zlib
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from typing import Any
@@ -161,6 +162,38 @@ async def test_a_gzip_bomb_stops_at_the_limit(client: httpx.AsyncClient, stored:
     assert len(bomb) < 100_000
     assert codes == [413, 413]
     assert stored(Topic.SPANS) == []
+
+
+async def test_gzip_of_many_members_costs_what_its_bytes_cost(
+    client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However a body is cut into members, a byte of it is fed to a decompressor about once; too many are refused."""
+    fed: list[int] = []
+
+    class Counting:
+        def __init__(self, window: int) -> None:
+            self._real = decompressobj(window)
+
+        def decompress(self, data: memoryview, most: int) -> bytes:
+            fed.append(len(data))
+            return self._real.decompress(data, most)
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self._real, name)
+
+    decompressobj = zlib.decompressobj
+    monkeypatch.setattr("forewarn_collector.gateway.payload.zlib.decompressobj", Counting)
+    headers = PROTOBUF | {"content-encoding": "gzip"}
+    few = gzip.compress(b"\n\x00" * 50) + gzip.compress(b"\n\x00" * 50)
+    many = gzip.compress(b"") * 100_000
+
+    taken = await client.post(TRACES, content=few, headers=headers)
+    refused = await client.post(TRACES, content=many, headers=headers)
+
+    assert (taken.status_code, refused.status_code) == (200, 400)
+    assert "more than 1024 members" in Status.FromString(refused.content).message
+    assert max(fed) <= 16 << 10
+    assert len(fed) <= 1026
 
 
 @pytest.mark.parametrize(
