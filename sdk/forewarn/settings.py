@@ -81,6 +81,15 @@ class Settings(BaseSettings):
             raise ValueError("must begin with http:// or https://, as in http://127.0.0.1:4318")
         return value.rstrip("/") if value else None
 
+    @field_validator("key")
+    @classmethod
+    def _fits_a_header(cls, value: SecretStr | None) -> SecretStr | None:
+        """A secret file ends with a line break; anything else that no header can carry is a wrong key."""
+        text = value.get_secret_value().strip() if value is not None else ""
+        if not (text.isascii() and text.isprintable()) or " " in text:
+            raise ValueError("must be one line of printable ASCII without spaces, as `forewarn keys create` prints it")
+        return SecretStr(text) if text else None
+
     @classmethod
     def settings_customise_sources(  # noqa: PLR0917  the signature is pydantic-settings' own
         cls,

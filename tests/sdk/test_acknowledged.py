@@ -358,3 +358,24 @@ async def test_contract_of_the_unconfigured() -> None:
     stand_in = Unconfigured("why", "do this")
 
     assert wait(stand_in, b"x") == await wait_async(stand_in, b"x") == Unacknowledged("why", "do this")
+
+
+@pytest.mark.parametrize("where", ["in the exchange", "before it"])
+async def test_trouble_of_any_kind_clears_nothing_and_tells_no_secret(
+    where: str, gateway: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    An error that nobody foresaw is a missing acknowledgement, told by its type: its text may hold the key.
+    """
+    acknowledger = GatewayAcknowledger(gateway.url, gateway.KEY + "\n", patience_s=5)
+
+    def fail(_job: object) -> Any:
+        raise ValueError("Bearer hush")
+
+    if where == "before it":
+        monkeypatch.setattr(acknowledger._workers, "submit", fail)
+
+    answers = [wait(acknowledger, b"x"), await wait_async(acknowledger, b"x")]
+
+    assert [str(answer) for answer in answers] == ["asking the gateway failed with ValueError"] * 2
+    acknowledger.close()

@@ -20,6 +20,7 @@ from forewarn import configuration
 from forewarn.recording.drain import Drain, NotNow
 from forewarn.recording.gateway import Answer, Verdict
 from forewarn.recording.interface import FrameKind
+from forewarn.recording.sender import Sender
 from forewarn.recording.spool import SegmentSpool
 
 START, OTHER = FrameKind.START, FrameKind.OTHER
@@ -323,3 +324,32 @@ def test_the_end_of_a_process_sends_within_its_bound(gateway: Any, spool: Path) 
 
     held.set()
     assert list(spool.rglob("*.segment")) != []
+
+
+def test_unforeseen_trouble_is_told_once_and_by_type(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, eventually: Callable[..., Any]
+) -> None:
+    """
+    The thread lives and tries again; the log has one line, without the error's text, which may hold the key.
+    """
+    attempts: list[bytes] = []
+
+    class Broken(Wire):
+        def send(self, request: bytes, *, are_starts: bool) -> Answer:
+            attempts.append(request)
+            if len(attempts) < 4:
+                raise ValueError("Invalid header value b'Bearer hush'")
+            return super().send(request, are_starts=are_starts)
+
+    spool = make(tmp_path)
+    spool.append(START, b"kept")
+    sender = Sender(Drain(spool, Broken()), linger_s=0.0)
+
+    # Each flush cuts the pause after a failure short.
+    eventually(lambda: sender.flush(0.05))
+    sender.stop(1.0)
+
+    lines = [one.getMessage() for one in caplog.records if one.levelno == logging.ERROR]
+    assert len(lines) == 1
+    assert "ValueError at line" in lines[0]
+    assert "hush" not in caplog.text

@@ -4,6 +4,8 @@ Settings: argument, then environment, then file; wrong ones are named and never 
 
 from __future__ import annotations
 
+import json
+import traceback
 from pathlib import Path
 from typing import Any
 
@@ -136,3 +138,38 @@ def test_the_environment_has_a_folder_of_its_own(spool: Path) -> None:
         "production",
         "test",
     ]
+
+
+@pytest.mark.parametrize("around", ["{}\n", " {}\r\n", "\t{}"])
+def test_a_key_from_a_secret_file_is_stripped(around: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    Files of secrets end with a line break; it is not part of the key.
+    """
+    monkeypatch.setenv("FOREWARN_KEY", around.format("fwk_test_0a_secretsecret"))
+
+    key = load_settings().key
+
+    assert key is not None
+    assert key.get_secret_value() == "fwk_test_0a_secretsecret"
+
+
+@pytest.mark.parametrize("inside", ["\u20ac", "\n", " ", "\x00", "\u00e9"])
+def test_a_key_that_fits_no_header_is_refused_unseen(
+    inside: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """
+    `configure` raises, a process without it refuses destructive calls; neither says what the key is.
+    """
+    key = f"fwk_production_0a_hush{inside}hush"
+
+    @forewarn.tool(effect="destructive")
+    def drop() -> None: ...
+
+    with pytest.raises(forewarn.ConfigurationError, match="key: Value error, must be one line") as wrong:
+        forewarn.configure(key=key)
+    (tmp_path / "forewarn.toml").write_text(f"key = {json.dumps(key)}\n")
+    with pytest.raises(forewarn.NotRecorded, match="set up wrongly") as refused:
+        drop()
+
+    said = "".join(traceback.format_exception(wrong.value) + traceback.format_exception(refused.value))
+    assert "hush" not in said + caplog.text

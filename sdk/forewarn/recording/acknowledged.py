@@ -33,14 +33,18 @@ _CHECK_GATEWAY: Final = "the Forewarn gateway must be running and reachable; `fo
 
 def wait(acknowledger: Acknowledger, request: bytes) -> Acknowledgement | Unacknowledged:
     """Block until the record is acknowledged, or known not to be, or the acknowledger's patience is over."""
-    pending = acknowledger.submit(request)
     try:
-        return pending.result(acknowledger.patience_s)
+        pending = acknowledger.submit(request)
+        try:
+            return pending.result(acknowledger.patience_s)
+        except FutureTimeout:
+            pending.cancel()
+            return _too_late(acknowledger.patience_s)
     except Unacknowledged as refusal:
         return refusal
-    except FutureTimeout:
-        pending.cancel()
-        return _too_late(acknowledger.patience_s)
+    # Whatever went wrong, nobody vouches for the record.
+    except Exception as error:  # noqa: BLE001
+        return _failed(error)
 
 
 async def wait_async(acknowledger: Acknowledger, request: bytes) -> Acknowledgement | Unacknowledged:
@@ -51,6 +55,9 @@ async def wait_async(acknowledger: Acknowledger, request: bytes) -> Acknowledgem
         return refusal
     except TimeoutError:
         return _too_late(acknowledger.patience_s)
+    # As above.
+    except Exception as error:  # noqa: BLE001
+        return _failed(error)
 
 
 class GatewayAcknowledger:
@@ -174,6 +181,11 @@ class _Retryable(Exception):
         super().__init__(reason)
         self.reason = reason
         self.retry_after_s = retry_after
+
+
+def _failed(error: Exception) -> Unacknowledged:
+    """By type alone: the text may hold what was sent, the key in its header too, and a model will read this."""
+    return Unacknowledged(f"asking the gateway failed with {type(error).__name__}", _CHECK_GATEWAY)
 
 
 def _too_late(patience_s: float) -> Unacknowledged:

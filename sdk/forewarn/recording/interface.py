@@ -65,7 +65,7 @@ class Acknowledger(Protocol):
         ...
 
     def submit(self, request: bytes) -> Future[Acknowledgement]:
-        """Send one ExportTraceServiceRequest; the future fails with Unacknowledged, and only with that."""
+        """Send one ExportTraceServiceRequest; the future fails with Unacknowledged; anything else means that, too."""
         ...
 
     def close(self) -> None:

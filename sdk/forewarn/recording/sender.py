@@ -11,10 +11,12 @@ import logging
 import random
 import threading
 import time
+import traceback
 from contextlib import suppress
 from queue import Empty, SimpleQueue
 from typing import Final
 
+from forewarn.outcomes import type_of_error
 from forewarn.recording.drain import Drain, NotNow
 from forewarn.recording.gateway import Answer, Verdict
 
@@ -45,7 +47,7 @@ class Sender:
         self._thread: threading.Thread | None = None
         self._is_stopped = False
         self._failures = 0
-        self._complained_of: Verdict | None = None
+        self._complained_of: Verdict | str | None = None
         self._adopt_at = 0.0
 
     def notify(self) -> None:
@@ -111,9 +113,8 @@ class Sender:
         except NotNow as refusal:
             return self._wait_after(refusal.answer)
         # The outermost boundary of this thread: whatever happens, it lives, and the records stay where they are.
-        except Exception:  # noqa: BLE001
-            _log.exception("Forewarn could not send its records; they stay in the spool and are tried again.")
-            return self._wait_after(Answer(Verdict.LATER))
+        except Exception as error:  # noqa: BLE001
+            return self._wait_after_failure(error)
         if self._complained_of is not None:
             _log.warning("Forewarn reaches its gateway again; waiting records have been sent.")
         self._failures, self._complained_of = 0, None
@@ -126,6 +127,20 @@ class Sender:
         if time.monotonic() >= self._adopt_at:
             self._adopt_at = time.monotonic() + RESCAN_S
             self._drain.adopt()
+
+    def _wait_after_failure(self, error: Exception) -> float:
+        """Told once, by type and place: the error's own text may hold what was sent, the key in its header too."""
+        kind = type_of_error(error)
+        if kind != self._complained_of:
+            *_, place = traceback.extract_tb(error.__traceback__)
+            _log.error(
+                "Forewarn could not send its records: %s at line %s of %s. They stay in the spool and are tried again.",
+                kind,
+                place.lineno,
+                place.filename,
+            )
+            self._complained_of = kind
+        return self._wait_after(Answer(Verdict.LATER))
 
     def _wait_after(self, answer: Answer) -> float:
         if answer.said and answer.verdict is not self._complained_of:
