@@ -39,14 +39,14 @@ from forewarn_collector.store.row_binary import COLUMNS, rows_of
 from forewarn_collector.store.sessions import Limits, Session
 
 _CODE: Final = re.compile(r"Code: (\d+)")
-# What the engine says of bytes that it cannot read, cannot unfold, or that spread over too many days at once. Should it
-# be the view that is wrong, every record is refused, and the sink stops at its bound of bad ones.
-_BYTES_AT_FAULT: Final = ("RowInputFormat", "pushing to view", "Too many partitions for single INSERT")
+# What the engine says of bytes that it cannot read or cannot unfold. Should it be the view that is wrong, every record
+# is refused, and the sink stops at its bound of bad ones.
+_BYTES_AT_FAULT: Final = ("RowInputFormat", "pushing to view")
 # Codes by which the engine says "not now"; any other answer to a query is about the query.
 _NOT_NOW: Final = {159, 202, 210, 236, 241, 242, 243, 252, 319, 394}
-# One partition is one day, and a spool may hold a season of them.
-_INSERT_SETTINGS: Final = {"async_insert": "0", "max_partitions_per_insert_block": "400"}
-_TABLES_WITH_TIME: Final = {"spans": "ts", "calls": "ts", "trace_times": "last_ts", "events": "ts"}
+_INSERT_SETTINGS: Final = {"async_insert": "0"}
+# Age counts from the arrival: a sender whose clock says 1970 must not be forgotten at once.
+_ARRIVAL: Final = {"spans": "received_at", "calls": "received_at", "trace_times": "received_at", "events": "ts"}
 
 # Where decoding here begins to cost as much time under Python's lock as a page can be late by: about 45 spans, 3 ms.
 _SMALL_BYTES: Final = 64 << 10
@@ -84,7 +84,7 @@ class EmbeddedStore:
 
     def migrate(self) -> None:
         migrate(self._statement, packaged_migrations())
-        for table, column in _TABLES_WITH_TIME.items():
+        for table, column in _ARRIVAL.items():
             self._retain(table, column)
 
     def insert_spans(self, records: Sequence[Record], *, token: str) -> None:
@@ -221,9 +221,7 @@ def _code(fault: Exception) -> int:
 
 
 def _insert_fault(fault: Exception) -> BadPayload | StoreUnavailable:
-    told, text = _code(fault), str(fault)
-    too_many_days = _BYTES_AT_FAULT[-1] in text  # its code, 252, is also that of too many parts waiting to be merged
-    if too_many_days or (told not in _NOT_NOW and any(sign in text for sign in _BYTES_AT_FAULT)):
+    if _code(fault) not in _NOT_NOW and any(sign in str(fault) for sign in _BYTES_AT_FAULT):
         return BadPayload(f"the engine refuses these bytes: {fault}")
     return StoreUnavailable(f"the insert failed: {fault}")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +39,7 @@ def recent(served: Any, otlp: Any) -> Any:
             [(FIRST, "list_tables", "read"), (SECOND, "drop_table", "destructive")], start=50
         )
     ]
-    served.store.insert_spans([otlp.record(*spans)], token="recent")
+    served.store.insert_spans([replace(otlp, start_ns=now).record(*spans)], token="recent")
     sent = {"id": "1", "kind": "delivery.sent", "time_unix_nano": now + 3_100_000, "trace_id": SECOND, "incident": "i"}
     sent |= {"span_id": f"{51:016x}", "target": "oncall", "target_type": "pagerduty"}
     served.store.insert_events([Record(Topic.EVENTS, 0, 0, orjson.dumps(sent))], token="recent")

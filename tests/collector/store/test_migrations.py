@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -91,3 +94,27 @@ def test_retention_is_a_setting_of_each_start(store_home: Path) -> None:
     store.query("DROP DATABASE test_retention SYNC")
     store.close()
     assert kept == {"spans", "calls", "trace_times", "events"}
+
+
+def test_age_counts_from_the_arrival(store_home: Path, otlp: Any) -> None:
+    """
+    What came today is kept although its sender's clock says 1970; what came long ago goes, whatever its clock says.
+    """
+    now_ns = time.time_ns()
+    month_ns = 31 * 86_400 * 10**9
+    store = EmbeddedStore(store_home, database="test_age", retention=timedelta(days=30))
+    store.migrate()
+
+    today, once = replace(otlp, start_ns=now_ns), replace(otlp, start_ns=now_ns - month_ns)
+    store.insert_spans([today.record(otlp.span(1, trace=1, start_time_unix_nano=0))], token="1")
+    store.insert_spans([once.record(otlp.span(2, trace=2, start_time_unix_nano=now_ns + month_ns))], token="2")
+    for table in ("spans", "calls", "trace_times"):
+        store.query(f"OPTIMIZE TABLE {table} FINAL")
+
+    kept = {
+        table: [row["trace"] for row in store.query(f"SELECT DISTINCT hex(trace_id) AS trace FROM {table}")]
+        for table in ("spans", "calls", "trace_times")
+    }
+    store.query("DROP DATABASE test_age SYNC")
+    store.close()
+    assert kept == {table: ["1".rjust(32, "0")] for table in kept}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,7 @@ def asked(store_home: Path, otlp: Any) -> Iterator[EmbeddedStore]:
     store = EmbeddedStore(store_home, database="test_queries")
     store.migrate()
     now = time.time_ns() - 60_000_000_000
+    recent = replace(otlp, start_ns=now)
     calls = [
         ("list_tables", "read", {"forewarn.outcome": "ok"}, True),
         (
@@ -44,7 +46,7 @@ def asked(store_home: Path, otlp: Any) -> Iterator[EmbeddedStore]:
         ("send_mail", "unknown", {"forewarn.outcome": "refused", "error.type": "NotRecorded"}, True),
     ]
     spans = [
-        otlp.span(
+        recent.span(
             number,
             trace_id=bytes.fromhex(TRACE),
             start_time_unix_nano=now + number,
@@ -54,7 +56,7 @@ def asked(store_home: Path, otlp: Any) -> Iterator[EmbeddedStore]:
         for number, (tool, effect, more, ended) in enumerate(calls, start=1)
     ]
     told = {"service.name": "janitor", "service.instance.id": "one", "deployment.environment": "Dev"}
-    store.insert_spans([otlp.record(*spans, resource=told)], token="1")
+    store.insert_spans([recent.record(*spans, resource=told)], token="1")
     happened = [
         {"kind": "incident.opened"},
         {"kind": "delivery.sent", "target": "oncall", "target_type": "pagerduty"},

@@ -6,7 +6,7 @@ SELECT tool, effect, count() AS calls, countIf(status_code = 'Error') AS errors,
     if(countIf(record = 'end') = 0, NULL, round(quantileIf(0.5)(duration_ns, record = 'end') / 1e6, 3)) AS p50_ms,
     if(countIf(record = 'end') = 0, NULL, round(quantileIf(0.95)(duration_ns, record = 'end') / 1e6, 3)) AS p95_ms
 FROM calls
-WHERE ts >= now64(9) - toIntervalSecond({since:UInt32})
+WHERE received_at >= now64(9) - toIntervalSecond({since:UInt32})
     AND ({environment:String} = '' OR environment = {environment:String})
 GROUP BY tool, effect
 ORDER BY calls DESC, tool, effect

@@ -7,9 +7,9 @@ WITH latest AS
     SELECT ts, trace_id, span_id
     FROM calls
     WHERE effect IN ('destructive', 'unknown')
-        AND ts >= now64(9) - toIntervalSecond({since:UInt32})
+        AND received_at >= now64(9) - toIntervalSecond({since:UInt32})
         AND ({environment:String} = '' OR environment = {environment:String})
-    ORDER BY ts DESC
+    ORDER BY received_at DESC, ts DESC
     LIMIT {limit:UInt32}
 )
 SELECT ts, environment, service, agent_path, tool, arguments, effect, decision, if(record = 'start', 'not on record', toString(spans.outcome)) AS outcome,
@@ -17,4 +17,4 @@ SELECT ts, environment, service, agent_path, tool, arguments, effect, decision, 
 FROM spans
 WHERE (spans.ts, spans.trace_id, spans.span_id) IN (SELECT ts, trace_id, span_id FROM latest)
     AND ts >= (SELECT min(ts) FROM latest)
-ORDER BY ts DESC, span_id
+ORDER BY received_at DESC, ts DESC, span_id

@@ -3,7 +3,7 @@
 SELECT environment AS verified, environment_claimed AS claimed, service, sender, host, key_id, count() AS spans,
     countIf(effect IN ('destructive', 'unknown')) AS destructive, min(ts) AS first_seen, max(ts) AS last_seen
 FROM spans
-WHERE ts >= now64(9) - toIntervalSecond({since:UInt32})
+WHERE received_at >= now64(9) - toIntervalSecond({since:UInt32})
     AND environment_claimed != ''
     AND transform(lower(trimBoth(environment_claimed)),
         ['prod', 'prd', 'live', 'stage', 'stg', 'dev', 'local', 'testing', 'ci'],

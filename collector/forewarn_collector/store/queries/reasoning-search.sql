@@ -4,6 +4,6 @@
 -- parameter limit: how many at most (default 50)
 SELECT ts, environment, service, agent_path, operation, tool, reasoning, lower(hex(trace_id)) AS trace_id, lower(hex(span_id)) AS span_id
 FROM spans
-WHERE hasAllTokens(reasoning, splitByNonAlpha({words:String})) AND ts >= now64(9) - toIntervalSecond({since:UInt32})
-ORDER BY ts DESC, span_id
+WHERE hasAllTokens(reasoning, splitByNonAlpha({words:String})) AND received_at >= now64(9) - toIntervalSecond({since:UInt32})
+ORDER BY received_at DESC, ts DESC, span_id
 LIMIT {limit:UInt32}

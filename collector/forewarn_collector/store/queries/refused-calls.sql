@@ -4,6 +4,6 @@
 SELECT ts, environment, service, agent_path, tool, arguments, effect, decision, error_type, status_message AS reason,
     lower(hex(trace_id)) AS trace_id, lower(hex(span_id)) AS span_id
 FROM spans
-WHERE outcome = 'refused' AND ts >= now64(9) - toIntervalSecond({since:UInt32})
+WHERE outcome = 'refused' AND received_at >= now64(9) - toIntervalSecond({since:UInt32})
     AND ({environment:String} = '' OR environment = {environment:String})
-ORDER BY ts DESC, span_id
+ORDER BY received_at DESC, ts DESC, span_id

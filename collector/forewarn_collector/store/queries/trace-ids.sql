@@ -5,5 +5,5 @@ SELECT lower(hex(trace_times.trace_id)) AS trace_id, first_ts AS started
 FROM trace_times
 WHERE trace_times.trace_id BETWEEN toFixedString(unhex(rightPad({prefix:String}, 32, '0')), 16)
     AND toFixedString(unhex(rightPad({prefix:String}, 32, 'f')), 16)
-ORDER BY started DESC
+ORDER BY received_at DESC, started DESC, trace_id
 LIMIT {limit:UInt32}

@@ -20,12 +20,12 @@ SELECT
     countIf(status_code = 'Error') AS errors,
     countIf(record = 'start') AS unfinished
 FROM spans
-WHERE ts >= now64(9) - toIntervalSecond({since:UInt32})
+WHERE received_at >= now64(9) - toIntervalSecond({since:UInt32})
     AND ({environment:String} = '' OR spans.environment = {environment:String})
     AND ({service:String} = '' OR spans.service = {service:String})
 GROUP BY spans.trace_id
 HAVING ({destructive:UInt8} = 0 OR destructive + unknown > 0)
     AND ({agent:String} = '' OR countIf(agent = {agent:String} OR has(splitByString(' > ', agent_path), {agent:String})) > 0)
     AND ({tool:String} = '' OR countIf(tool = {tool:String}) > 0)
-ORDER BY started DESC, trace_id
+ORDER BY max(received_at) DESC, started DESC, trace_id
 LIMIT {limit:UInt32}

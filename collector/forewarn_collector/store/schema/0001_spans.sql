@@ -1,4 +1,6 @@
 -- One row per span. The record of a span that ends later replaces the earlier: a start record has end time 0.
+-- Start and end must meet in one partition, so it follows from ts alone; ts is what a sender's clock says, so there are 64
+-- of them and no more: whatever the clocks say, no insert is spread too thin. A day has its own for two months.
 CREATE TABLE spans
 (
     ts DateTime64(9, 'UTC') CODEC(Delta(8), ZSTD(1)) COMMENT 'start of the span',
@@ -50,13 +52,14 @@ CREATE TABLE spans
     scope LowCardinality(String) CODEC(ZSTD(1)),
     scope_version LowCardinality(String) CODEC(ZSTD(1)),
     INDEX by_trace_id trace_id TYPE bloom_filter(0.001) GRANULARITY 1,
+    INDEX by_arrival received_at TYPE minmax GRANULARITY 1,
     INDEX words_of_reasoning reasoning TYPE text(tokenizer = 'splitByNonAlpha')
 )
 ENGINE = ReplacingMergeTree(version)
-PARTITION BY toDate(ts)
+PARTITION BY intDiv(toUnixTimestamp64Nano(ts), 86400000000000) % 64
 -- The environment is part of what makes two records one span: a key of development cannot overwrite production.
 ORDER BY (toStartOfFiveMinutes(ts), service, environment, trace_id, ts, span_id)
-SETTINGS index_granularity = 1024, ttl_only_drop_parts = 1, non_replicated_deduplication_window = 10000,
+SETTINGS index_granularity = 1024, non_replicated_deduplication_window = 10000,
     fsync_after_insert = 1, fsync_part_directory = 1, min_rows_to_fsync_after_merge = 1;
 
 -- Tool calls once more, small and in the order of the questions on call asks: which environment, how bad, how recent.
@@ -73,6 +76,7 @@ CREATE TABLE calls
     record SimpleAggregateFunction(min, Enum8('end' = 0, 'start' = 1)) CODEC(ZSTD(1)),
     version SimpleAggregateFunction(max, UInt64) CODEC(Delta(8), ZSTD(1)),
     recorded_at SimpleAggregateFunction(min, Nullable(DateTime64(9, 'UTC'))) CODEC(ZSTD(1)) COMMENT 'the clock of the gateway when the start record came; NULL: none came',
+    received_at SimpleAggregateFunction(max, DateTime64(9, 'UTC')) CODEC(Delta(8), ZSTD(1)) COMMENT 'the clock of the gateway when the latest record came',
     status_code SimpleAggregateFunction(max, Enum8('Unset' = 0, 'Ok' = 1, 'Error' = 2)) CODEC(ZSTD(1)),
     service SimpleAggregateFunction(max, LowCardinality(String)) CODEC(ZSTD(1)),
     tool SimpleAggregateFunction(max, LowCardinality(String)) CODEC(ZSTD(1)),
@@ -80,12 +84,13 @@ CREATE TABLE calls
     agent_path SimpleAggregateFunction(max, LowCardinality(String)) CODEC(ZSTD(1)),
     decision SimpleAggregateFunction(max, LowCardinality(String)) CODEC(ZSTD(1)),
     outcome SimpleAggregateFunction(max, LowCardinality(String)) CODEC(ZSTD(1)),
-    error_type SimpleAggregateFunction(max, LowCardinality(String)) CODEC(ZSTD(1))
+    error_type SimpleAggregateFunction(max, LowCardinality(String)) CODEC(ZSTD(1)),
+    INDEX by_arrival received_at TYPE minmax GRANULARITY 1
 )
 ENGINE = AggregatingMergeTree
-PARTITION BY toDate(ts)
+PARTITION BY intDiv(toUnixTimestamp64Nano(ts), 86400000000000) % 64
 ORDER BY (environment, effect, ts, span_id, trace_id)
-SETTINGS index_granularity = 1024, ttl_only_drop_parts = 1, non_replicated_deduplication_window = 10000,
+SETTINGS index_granularity = 1024, non_replicated_deduplication_window = 10000,
     fsync_after_insert = 1, fsync_part_directory = 1, min_rows_to_fsync_after_merge = 1;
 
 -- When each trace was: turns an id, or the beginning of one, into a range of time to read.
@@ -93,7 +98,8 @@ CREATE TABLE trace_times
 (
     trace_id FixedString(16) CODEC(ZSTD(1)),
     first_ts SimpleAggregateFunction(min, DateTime64(9, 'UTC')) CODEC(Delta(8), ZSTD(1)),
-    last_ts SimpleAggregateFunction(max, DateTime64(9, 'UTC')) CODEC(Delta(8), ZSTD(1))
+    last_ts SimpleAggregateFunction(max, DateTime64(9, 'UTC')) CODEC(Delta(8), ZSTD(1)),
+    received_at SimpleAggregateFunction(max, DateTime64(9, 'UTC')) CODEC(Delta(8), ZSTD(1)) COMMENT 'the clock of the gateway when the latest record came'
 )
 ENGINE = AggregatingMergeTree
 ORDER BY trace_id

@@ -139,11 +139,11 @@ CREATE MATERIALIZED VIEW keep_spans TO spans AS SELECT * FROM arriving_spans;
 
 CREATE MATERIALIZED VIEW keep_calls TO calls AS
 SELECT environment, effect, ts, duration_ns, trace_id, span_id, record, version, if(record = 'start', received_at, NULL) AS recorded_at,
-    status_code, service, tool, agent, agent_path, decision, outcome, error_type
+    received_at, status_code, service, tool, agent, agent_path, decision, outcome, error_type
 FROM arriving_spans
 WHERE operation = 'execute_tool' OR (operation = '' AND tool != '');
 
 CREATE MATERIALIZED VIEW keep_trace_times TO trace_times AS
-SELECT trace_id, min(ts) AS first_ts, max(ts) AS last_ts
+SELECT trace_id, min(ts) AS first_ts, max(ts) AS last_ts, max(arriving_spans.received_at) AS received_at
 FROM arriving_spans
 GROUP BY trace_id;

@@ -1,4 +1,5 @@
--- Incidents and deliveries, as they were announced on the log's topic of events; one row per id.
+-- Incidents and deliveries, as they were announced on the log's topic of events; one row per id. Their ts is of our own
+-- clock: no sender has a say in it.
 CREATE TABLE events
 (
     id String CODEC(ZSTD(1)),
