@@ -1,7 +1,7 @@
 """
 From the bytes of a request to the bytes that are stored: decompressed within a bound, readable, protobuf.
 
-What came as protobuf is stored byte for byte: parsing it proves that it can be read and finds the key, nothing more.
+What came as protobuf is stored byte for byte, unless it holds what protobuf reads over: then, what protobuf understood.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from forewarn.conventions import SERVICE_INSTANCE_ID
 from forewarn_collector.gateway.asgi import Scope, header, too_large
 from forewarn_collector.gateway.errors import BadPayload, UnknownMediaType
 from forewarn_collector.gateway.otlp_json import request_from_json
+from forewarn_collector.wire import Understood, wrong_field
 
 _GZIP_WINDOW: Final = 31
 """zlib's way of saying: gzip header and trailer, nothing else."""
@@ -76,8 +77,8 @@ def read_payload(raw: bytes, form: Form, *, limit: int) -> Payload:
     if form.media_type is MediaType.JSON:
         request = request_from_json(body)
         return Payload(request.SerializeToString(), request, _key(request))
-    request = _parsed(body)
-    return Payload(body, request, _key(request))
+    found = _understood(body)
+    return Payload(found.value, found.request, _key(found.request))
 
 
 def decompressed(raw: bytes, *, limit: int) -> bytes:
@@ -111,16 +112,18 @@ def _not_gzip(why: str) -> BadPayload:
     )
 
 
-def _parsed(body: bytes) -> ExportTraceServiceRequest:
-    request = ExportTraceServiceRequest()
+def _understood(body: bytes) -> Understood:
     try:
-        request.ParseFromString(body)
+        found = Understood.of(body)
     except DecodeError as error:
-        raise BadPayload(
-            "The body is not a readable ExportTraceServiceRequest.",
-            do="Send what an OpenTelemetry exporter sends to /v1/traces; never send this body again.",
-        ) from error
-    return request
+        raise _not_otlp("The body is not a readable ExportTraceServiceRequest.") from error
+    if fault := wrong_field(body, found.unread):
+        raise _not_otlp(f"The body is not a well-formed ExportTraceServiceRequest: {fault}.")
+    return found
+
+
+def _not_otlp(why: str) -> BadPayload:
+    return BadPayload(why, do="Send what an OpenTelemetry exporter sends to /v1/traces; never send this body again.")
 
 
 def _key(request: ExportTraceServiceRequest) -> bytes:

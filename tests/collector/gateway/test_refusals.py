@@ -11,6 +11,8 @@ from typing import Any
 import httpx
 import pytest
 from google.rpc.status_pb2 import Status
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans
 
 from forewarn.conventions import Topic
 from forewarn_collector.gateway import admission
@@ -53,6 +55,11 @@ class OneAnswerLog(MemoryLog):
         pytest.param(b"\n\xff\xff\xff\xff\x7f", id="length beyond the end"),
         pytest.param(b"\n\x04\x12\x02\x12\x7f", id="broken inside"),
         pytest.param(b"\n\x08\n\x06\n\x04\n\x02\xff\xfe", id="text that is no UTF-8"),
+        pytest.param(b"\x08\x01", id="wrong wire type in the request"),
+        pytest.param(b"\n\x02\x08\x01", id="wrong wire type in its resource spans"),
+        pytest.param(b"\n\x04\n\x02\x08\x01", id="wrong wire type in a resource"),
+        pytest.param(b"\n\x04\x12\x02\x10\x01", id="wrong wire type in scope spans"),
+        pytest.param(b"\n\x06\x12\x04\x12\x02\x28\x01", id="wrong wire type in a span"),
     ],
 )
 async def test_broken_protobuf_is_refused_for_good(client: httpx.AsyncClient, body: bytes, stored: Stored) -> None:
@@ -117,20 +124,15 @@ async def test_broken_gzip_is_refused_for_good(client: httpx.AsyncClient, body: 
 
 async def test_a_body_over_the_limit_is_refused(client: httpx.AsyncClient, stored: Stored) -> None:
     """413 as soon as it is known; exactly the limit is not over it."""
-    unknown_field = b"\x7a" + bytes([n & 0x7F | 0x80 for n in _sevens(MAX_BODY - 5)[:-1]] + _sevens(MAX_BODY - 5)[-1:])
+    large = ExportTraceServiceRequest(resource_spans=[ResourceSpans(schema_url="x" * (MAX_BODY - 10))])
 
     over = await client.post(TRACES, content=bytes(MAX_BODY + 1), headers=PROTOBUF)
-    at = await client.post(TRACES, content=unknown_field + bytes(MAX_BODY - 5), headers=PROTOBUF)
+    at = await client.post(TRACES, content=large.SerializeToString(), headers=PROTOBUF)
 
     assert (over.status_code, Status.FromString(over.content).code) == (413, 8)
     assert str(MAX_BODY) in Status.FromString(over.content).message
     assert at.status_code == 200
     assert [len(record.value) for record in stored(Topic.SPANS)] == [MAX_BODY]
-
-
-def _sevens(number: int) -> list[int]:
-    """The groups of seven bits of a number, lowest first."""
-    return [number >> shift & 0x7F for shift in range(0, 28, 7)]
 
 
 async def test_a_body_without_a_length_is_cut_off_at_the_limit(client: httpx.AsyncClient) -> None:
