@@ -27,6 +27,7 @@ class Kind(StrEnum):
     CALL = "call"
     SPAN = "span"
     ALARM = "alarm"
+    JOINED = "joined"
     PAGED = "paged"
     NOT_PAGED = "not_paged"
     UNKNOWN_OUTCOME = "unknown_outcome"
@@ -37,10 +38,11 @@ TARGET_NAMES: Final = {"pagerduty": "PagerDuty", "slack": "Slack", "webhook": "w
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """One target of a page. `after_ms`: since the call that it is about started, where that is on record."""
+    """One target of a page. `after_ms`: since the call that it is about started, where that is of this trace."""
 
     target: str
     target_type: str
+    at_ns: int
     after_ms: float | None
     reason: str = ""
 
@@ -52,6 +54,7 @@ class Entry:
 
     `recorded_ns`: when the start record reached the gateway, by its clock. `acknowledged_after_ms` and `ran_after_ms`
     count from `at_ns`, all three by the agent's clock: that the first is the smaller needs no second clock to agree.
+    `told`: the targets that were told, or were not; of a joined incident, those that were told of it.
     """
 
     kind: Kind
@@ -86,8 +89,8 @@ def timeline(rows: Iterable[Row], events: Iterable[Row]) -> Timeline:
     spans = list(rows)
     starts = {span["span_id"]: span["started_ns"] for span in spans}
     entries = [entry for span in spans for entry in _span_entries(span)]
-    entries += _event_entries(sorted(events, key=_event_order), starts)
     first = spans[0]
+    entries += _event_entries(sorted(events, key=_event_order), starts, first["trace_id"])
     return Timeline(
         trace_id=first["trace_id"],
         environment=first["environment"],
@@ -163,15 +166,20 @@ def _event_order(event: Row) -> tuple[str, str, int]:
     return event["incident"], event["span_id"], event["time_ns"]
 
 
-def _event_entries(events: Sequence[Row], starts: Mapping[str, int]) -> list[Entry]:
+def _event_entries(events: Sequence[Row], starts: Mapping[str, int], trace_id: str) -> list[Entry]:
     """Deliveries about one call of one incident are one entry: people ask who was told, not how often."""
     entries: list[Entry] = []
-    for (_, span_id), about in groupby(events, key=lambda event: (event["incident"], event["span_id"])):
+    of_this_trace = [event for event in events if event["trace_id"] == trace_id]
+    for (incident, span_id), about in groupby(of_this_trace, key=lambda event: (event["incident"], event["span_id"])):
         happened = list(about)
         for event in happened:
+            what = f"{event['rule']} ({event['severity']})"
             if event["kind"] == "incident.opened":
-                what = f"{event['rule']} ({event['severity']})"
                 entries.append(Entry(Kind.ALARM, event["time_ns"], "alarm", what, span_id=span_id))
+            elif event["kind"] == "incident.hit":
+                told = _told_of(incident, events)
+                joined = f"{what} joined {incident}"
+                entries.append(Entry(Kind.JOINED, event["time_ns"], "alarm", joined, span_id=span_id, told=told))
         for kind, event_kind in ((Kind.PAGED, "delivery.sent"), (Kind.NOT_PAGED, "delivery.failed")):
             deliveries = [event for event in happened if event["kind"] == event_kind]
             if deliveries:
@@ -181,12 +189,17 @@ def _event_entries(events: Sequence[Row], starts: Mapping[str, int]) -> list[Ent
     return entries
 
 
+def _told_of(incident: str, events: Sequence[Row]) -> tuple[Told, ...]:
+    sent = (event for event in events if event["incident"] == incident and event["kind"] == "delivery.sent")
+    return tuple(_told(event, None) for event in sent)
+
+
 def _told(event: Row, started_ns: int | None) -> Told:
     detail = json.loads(event["detail"] or "{}")
     reason = str(detail.get("reason") or detail.get("error") or "") if isinstance(detail, dict) else ""
     after_ms = None if started_ns is None else round((event["time_ns"] - started_ns) / 1e6, 3)
     target_type = str(event["target_type"])
-    return Told(event["target"], TARGET_NAMES.get(target_type, target_type), after_ms, reason)
+    return Told(event["target"], TARGET_NAMES.get(target_type, target_type), event["time_ns"], after_ms, reason)
 
 
 def _milliseconds(start_ns: int, end_ns: int) -> float | None:

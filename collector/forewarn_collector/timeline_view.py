@@ -23,6 +23,7 @@ _EFFECT_STYLES: Final[dict[str, str]] = {
 _KIND_STYLES: Final = {
     Kind.REASONING: "italic",
     Kind.ALARM: "bold red",
+    Kind.JOINED: "bold red",
     Kind.PAGED: "cyan",
     Kind.NOT_PAGED: "bold red",
     Kind.UNKNOWN_OUTCOME: "bold yellow",
@@ -60,7 +61,7 @@ class _Lines:
 
 
 def _heading(story: Timeline, zone: tzinfo) -> Text:
-    began = datetime.fromtimestamp(story.entries[0].at_ns // 1_000_000_000, zone)
+    began = _moment(story.entries[0].at_ns, zone)
     heading = Text(f"trace {story.trace_id}  {began:%Y-%m-%d %Z}  ")
     heading.append(plain(story.environment) or "environment unknown", style="bold")
     heading.append(f"  service {plain(story.service) or 'unknown'}")
@@ -79,6 +80,9 @@ def _cells(entry: Entry, zone: tzinfo) -> tuple[Text, Text, Text, Text]:
             who = "paged" if entry.kind is Kind.PAGED else "NOT paged"
             targets = ", ".join(map(_target, entry.told))
             return _clock(entry.at_ns, zone), Text(who, style), Text(targets, style), Text("")
+        case Kind.JOINED:
+            what = Text(f"{plain(entry.what)} ({_paged_before(entry, zone)})", style)
+            return _clock(entry.at_ns, zone), Text(plain(entry.who)), what, Text("")
         case _:
             effect = Text(plain(entry.effect), _EFFECT_STYLES.get(entry.effect, ""))
             what = Text(_what(entry), style)
@@ -109,6 +113,19 @@ def _how(entry: Entry, zone: tzinfo) -> Text:
     return Text(", ".join(parts))
 
 
+def _paged_before(entry: Entry, zone: tzinfo) -> str:
+    """An incident that is joined pages nobody anew: who knows of it, and since when."""
+    if not entry.told:
+        return "no page of it is on record"
+    day = _moment(entry.at_ns, zone).date()
+    told = []
+    for each in entry.told:
+        at = _moment(each.at_ns, zone)
+        when = f"{at:%H:%M:%S}" if at.date() == day else f"{at:%Y-%m-%d %H:%M:%S}"
+        told.append(f"{_target(each)} at {when}")
+    return f"paged {', '.join(told)}"
+
+
 def _target(told: Told) -> str:
     after = f" (+{_duration(told.after_ms)})" if told.after_ms is not None else ""
     reason = f": {plain(told.reason)}" if told.reason else ""
@@ -116,8 +133,11 @@ def _target(told: Told) -> str:
 
 
 def _clock(at_ns: int, zone: tzinfo) -> Text:
-    seconds, nanoseconds = divmod(at_ns, 1_000_000_000)
-    return Text(f"{datetime.fromtimestamp(seconds, zone):%H:%M:%S}.{nanoseconds // 1_000_000:03d}")
+    return Text(f"{_moment(at_ns, zone):%H:%M:%S}.{at_ns % 1_000_000_000 // 1_000_000:03d}")
+
+
+def _moment(at_ns: int, zone: tzinfo) -> datetime:
+    return datetime.fromtimestamp(at_ns // 1_000_000_000, zone)
 
 
 def _duration(milliseconds: float) -> str:

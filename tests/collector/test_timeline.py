@@ -52,6 +52,7 @@ def span(number: int, after_ms: float, took_ms: float | None = 3, **fields: Any)
 def event(kind: str, after_ms: float, **fields: Any) -> dict[str, Any]:
     row = {
         "kind": kind,
+        "trace_id": TRACE,
         "time_ns": START + int(after_ms * 1e6),
         "incident": "i1",
         "span_id": f"{3:016x}",
@@ -149,6 +150,35 @@ def test_the_story_reads_from_top_to_bottom() -> None:
     ]
 
 
+@pytest.mark.parametrize("days_ago", [0, 1])
+def test_a_call_that_joined_an_incident_says_who_was_paged_and_when(days_ago: int) -> None:
+    """
+    Nobody is woken twice for one incident: its page came with another trace, and is told here with its time.
+    """
+    opened_ms = 1000 - days_ago * 86_400_000
+    elsewhere = {"trace_id": "ee" * 16, "span_id": f"{9:016x}", "incident": "inc-1"}
+    events = [
+        event("incident.opened", opened_ms, **elsewhere),
+        event("delivery.sent", opened_ms + 1000, target="oncall", target_type="pagerduty", **elsewhere),
+        event("incident.hit", 4292, incident="inc-1"),
+    ]
+
+    story = timeline(SPANS, events)
+
+    (joined,) = (entry for entry in story.entries if entry.kind in (Kind.ALARM, Kind.JOINED, Kind.PAGED))
+    assert (joined.kind, joined.span_id, joined.told[0].after_ms) == (Kind.JOINED, f"{3:016x}", None)
+    at = "2026-09-20 14:13:22" if days_ago else "14:13:22"
+    told = f"destructive-in-production (critical) joined inc-1 (paged oncall via PagerDuty at {at})"
+    assert f"14:13:24.292 alarm {told}" in " ".join(shown(story).split())
+
+
+def test_a_joined_incident_that_paged_nobody_says_so() -> None:
+    """
+    No page is claimed that is not on record.
+    """
+    assert "joined i1 (no page of it is on record)" in shown(timeline(SPANS, [event("incident.hit", 4292)]))
+
+
 def test_what_happened_gets_the_room_on_a_narrow_terminal() -> None:
     """
     At 80 columns effect and times go below the call, which keeps more than half of the line.
@@ -237,6 +267,7 @@ def test_it_is_plain_data() -> None:
     assert document["entries"][6]["told"][0] == {
         "target": "oncall",
         "target_type": "PagerDuty",
+        "at_ns": START + 4_294_100_000,
         "after_ms": 3.1,
         "reason": "",
     }

@@ -24,6 +24,7 @@ SAID = {
     "gen_ai.agent.name": "cleaner",
 }
 TRACE = "ab" + "0" * 30
+JOINED_TRACE = "cd" + "0" * 30
 NEEDED = {"prefix": TRACE[:3], "words": "stale customers"}
 
 
@@ -63,7 +64,8 @@ def asked(store_home: Path, otlp: Any) -> Iterator[EmbeddedStore]:
         {"kind": "delivery.failed", "target": "#agents", "target_type": "slack"},
     ]
     shared = {"time_unix_nano": now, "trace_id": TRACE, "incident": "i1", "rule": "destructive-in-production"}
-    events = [orjson.dumps(shared | event | {"id": str(number)}) for number, event in enumerate(happened)]
+    joined = {"kind": "incident.hit", "trace_id": JOINED_TRACE}
+    events = [orjson.dumps(shared | event | {"id": str(number)}) for number, event in enumerate([*happened, joined])]
     store.insert_events([Record(Topic.EVENTS, 0, number, event) for number, event in enumerate(events)], token="1")
     yield store
     store.query("DROP DATABASE test_queries SYNC")
@@ -92,6 +94,7 @@ def test_each_question_is_answered(asked: EmbeddedStore, name: str) -> None:
         ("trace", {"prefix": "ac"}, "tool", []),
         ("trace-ids", {"prefix": "AB0"}, "trace_id", [TRACE]),
         ("trace-events", {"prefix": TRACE}, "kind", ["incident.opened", "delivery.sent", "delivery.failed"]),
+        ("trace-events", {"prefix": "cd"}, "trace_id", [TRACE, TRACE, TRACE, JOINED_TRACE]),
         ("traces", {"destructive": 1}, "destructive", [2]),
         ("traces", {"agent": "janitor", "tool": "send_mail"}, "unfinished", [1]),
         ("traces", {"tool": "other"}, "trace_id", []),
