@@ -17,7 +17,7 @@ from typing import Final, TypeAlias
 import msgspec
 import rfc8785
 
-from forewarn.redaction import is_suspect
+from forewarn.redaction import is_suspect_json
 from forewarn.values import LARGEST_SAFE_INT, RECORD, UNCUT, Limits, Plain, Walk
 
 _JUST_JSON: Final = frozenset({str, bool, type(None)})
@@ -46,7 +46,7 @@ def encode_arguments(
             canonical = _encode_sorted(values)
         except UnicodeEncodeError:
             return _encode_walking(values, limits)
-        if len(text) <= limits.total and not is_suspect(text):
+        if len(text) <= limits.total and not is_suspect_json(text):
             return (text, 0, 0), canonical
         return _for_record(dict(values), limits, is_plain=True), canonical
     return _encode_walking(values, limits)
@@ -81,9 +81,9 @@ def _encode_walking(values: Mapping[str, object], limits: Limits) -> EncodedArgu
     except RecursionError:
         # The caller's own stack leaves no room to look inside.
         walk, plain, canonical = _whole({name: _Unseen(value) for name, value in values.items()})
-    if not walk.has_secret_names:
+    if not walk.may_hide_secrets:
         text = _encode(plain).decode()
-        if len(text) <= limits.total and not is_suspect(text):
+        if len(text) <= limits.total and not is_suspect_json(text):
             return (text, 0, walk.cut), canonical
     return _for_record(plain, limits, is_plain=True), canonical
 

@@ -28,11 +28,21 @@ _NAMES: Final = re.compile(
 _HUMP: Final = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 
 
+# A value in quotes goes to its closing quote, which is escaped as the opening one is; a bare one to the next delimiter.
 _NAMED_VALUE: Final = (
-    r"(?i)(?P<keep>(?:pass(?:word|wd)|pwd|secret|token|api[_-]?key|access[_-]?key|private[_-]?key)"
-    r"\\?[\"']?\s*[=:]\s*\\?[\"']?)(?!\[redacted\])[^\s\"',;&)}\]\\]{3,}"
+    r"(?i)(?P<keep>(?:pass(?:word|wd|phrase)|pwd|secret|token|(?:api|access|private|secret|signing)[_-]?key)"
+    r"\\*[\"']?\s*[=:]\s*(?P<quote>\\*[\"'])?)(?!\[redacted\])"
+    r"(?(quote)(?:(?!(?P=quote))(?:\\.|.))+|(?!(?:null|none|true|false)\b)[^\s\"',;&)}\]\\]{3,})"
 )
-_NAME_MARKERS: Final = ("assw", "ASSW", "pwd", "PWD", "ecret", "ECRET", "oken", "OKEN", "key", "Key", "KEY")
+_AUTHORIZATION: Final = (
+    r"(?i)(?P<keep>\bauthorization\\*[\"']?\s*[=:]\s*(?:\\*[\"'])?(?:(?:token|bearer|basic|digest|apikey|key)\s+)?+)"
+    r"(?!\[redacted\])[^\s\"',;)}\]\\]{3,}"
+)
+_NAME_MARKERS: Final = (
+    *("assw", "ASSW", "assW", "assp", "ASSP", "pwd", "PWD", "Pwd", "ecret", "ECRET", "oken", "OKEN"),
+    *("key", "Key", "KEY", "uthorization", "UTHORIZATION"),
+)
+_USER_MARKERS: Final = ("-u ", "-u'", '-u"', "-u\\", "-user ", "-user=")
 _GITHUB_MARKERS: Final = ("ghp_", "gho_", "ghu_", "ghs_", "ghr_")
 _PATTERNS: Final = (
     (("AKIA", "ASIA"), r"\b(?:AKIA|ASIA)[0-9A-Z]{16}\b"),
@@ -40,6 +50,8 @@ _PATTERNS: Final = (
     (_GITHUB_MARKERS, r"\bgh[pousr]_[A-Za-z0-9]{20,}"),
     (("github_pat_",), r"\bgithub_pat_[A-Za-z0-9_]{20,}"),
     (("k_live_",), r"\b[sr]k_live_[A-Za-z0-9_-]{16,}"),
+    (("npm_",), r"\bnpm_[A-Za-z0-9]{20,}"),
+    (("hf_",), r"\bhf_[A-Za-z0-9]{20,}"),
     (("fwk_",), r"\bfwk_[a-z0-9._-]+_[A-Za-z0-9_-]{6,}"),
     (("sk-",), r"\bsk-[A-Za-z0-9_-]{16,}"),
     (("glpat-",), r"\bglpat-[A-Za-z0-9_-]{16,}"),
@@ -51,6 +63,12 @@ _PATTERNS: Final = (
     (("://",), r"(?P<keep>[a-zA-Z][a-zA-Z0-9+.-]{0,40}://[^\s:/@\"']{0,256}:)[^\s/\"']{1,1024}(?=@)"),
     (("earer ",), r"(?i)(?P<keep>\bbearer )[A-Za-z0-9._~+/=-]{8,}"),
     (("asic ",), r"(?P<keep>\b[Bb]asic )(?=\S*[A-Z0-9=])[A-Za-z0-9+/=]{12,}"),
+    # curl's way to log in; `docker run -u 1000:1000` is no login.
+    (
+        _USER_MARKERS,
+        r"(?P<keep>(?<![\w-])(?:-u|--user)[ =]?\\*[\"']?(?!\d+:\d+\b)[^\s:/\"'\\]{1,256}:)[^\s\"'\\]{1,1024}",
+    ),
+    (("uthorization", "UTHORIZATION"), _AUTHORIZATION),
     (_NAME_MARKERS, _NAMED_VALUE),
 )
 """What credentials look like, each behind the markers without which a text does not hold one."""
@@ -59,22 +77,47 @@ _COMPILED: Final = tuple((markers, re.compile(expression)) for markers, expressi
 
 def is_suspect(text: str) -> bool:
     """Whether this text may hold a credential by its look; False is certain, True is only a reason to look."""
+    return _has_shape(text) or (("=" in text or ":" in text) and _has_name(text))
+
+
+def is_suspect_json(text: str) -> bool:
+    """The same of a whole value encoded as JSON without blanks, whose own `":"` are not a reason to look."""
+    # In encoded text a name and its value are parted by `=`, by a colon behind no quote, or by an escaped quote.
+    return _has_shape(text) or (("=" in text or "\\" in text or text.count(":") > text.count('":')) and _has_name(text))
+
+
+def _has_shape(text: str) -> bool:
     # The markers of `_PATTERNS`, each behind a rarer character of its own: written out, because every record asks.
     return (
-        ("-" in text and ("sk-" in text or "xox" in text or "glpat-" in text or "KEY-----" in text))
-        or ("_" in text and ("fwk_" in text or "k_live_" in text or "github_pat_" in text or _has_github_prefix(text)))
+        (
+            "-" in text
+            and (
+                "sk-" in text
+                or "xox" in text
+                or "glpat-" in text
+                or "KEY-----" in text
+                or ("-u" in text and _has_user(text))
+            )
+        )
+        or ("_" in text and ("fwk_" in text or "k_live_" in text or "github_pat_" in text or _has_prefix(text)))
         or ("A" in text and ("AKIA" in text or "ASIA" in text or "AIza" in text))
         or ("J" in text and "eyJ" in text)
         or ("@" in text and "://" in text)
         or ("/" in text and "hooks.slack.com" in text)
         or (" " in text and ("earer " in text or "asic " in text))
-        # In encoded text a name is followed by `=`, by `: ` or by an escaped quote; `":` is the encoding's own.
-        or (("=" in text or ": " in text or "\\" in text) and any(map(text.__contains__, _NAME_MARKERS)))
     )
 
 
-def _has_github_prefix(text: str) -> bool:
-    return "gh" in text and any(map(text.__contains__, _GITHUB_MARKERS))
+def _has_name(text: str) -> bool:
+    return any(map(text.__contains__, _NAME_MARKERS))
+
+
+def _has_user(text: str) -> bool:
+    return any(map(text.__contains__, _USER_MARKERS))
+
+
+def _has_prefix(text: str) -> bool:
+    return "npm_" in text or "hf_" in text or ("gh" in text and any(map(text.__contains__, _GITHUB_MARKERS)))
 
 
 @lru_cache(maxsize=4096)

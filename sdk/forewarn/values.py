@@ -26,7 +26,7 @@ from typing import Any, Final, NamedTuple, TypeAlias
 import msgspec
 from pydantic import BaseModel
 
-from forewarn.redaction import MARK, Redactor, is_secret_name, is_suspect
+from forewarn.redaction import LONGEST_NAME, MARK, Redactor, is_secret_name, is_suspect
 
 Plain: TypeAlias = "bool | int | float | str | list[Plain] | dict[str, Plain] | None"
 
@@ -61,7 +61,7 @@ class Walk:
     def __init__(self, limits: Limits, *, redact: bool = False, is_plain: bool = False) -> None:
         self.cut = 0
         self.redactor = Redactor()
-        self.has_secret_names = False
+        self.may_hide_secrets = False
         self.needs_rfc8785 = False
         self._limits = limits
         self._left = limits.total
@@ -83,7 +83,7 @@ class Walk:
         return self._nested(value, depth)
 
     def fields(self, fields: Iterable[tuple[str, object]], depth: int = 0, *, size: int) -> dict[str, Plain]:
-        """Named values: arguments, fields of a dataclass, a dict with text keys. Secret names hide their values."""
+        """Named values: arguments, fields of a dataclass, a dict with text keys."""
         plain: dict[str, Plain] = {}
         for name, value in islice(fields, self._limits.items):
             if self._left <= 0:
@@ -95,9 +95,10 @@ class Walk:
             plain["$cut"] = f"{size - len(plain)} of {size} names"
         return plain
 
-    def _named(self, name: str, value: object, depth: int) -> Plain:
-        if is_secret_name(name):
-            self.has_secret_names = True
+    def _named(self, name: object, value: object, depth: int) -> Plain:
+        """The value under this name: a secret's name hides it. A name may be the key of a dict, or stand in a pair."""
+        if is_secret_name(_text_of_name(name)):
+            self.may_hide_secrets = True
             if self._redact and value is not None and not isinstance(value, bool):
                 self.redactor.count += 1
                 return MARK
@@ -173,14 +174,16 @@ class Walk:
         return {"$type": _type_name(value), "fields": self.fields(fields, depth, size=len(fields))}
 
     def _mapping(self, value: Mapping[object, object], depth: int) -> Plain:
+        if self._is_plain and "$bytes" in value:
+            return self._bytes(base64.b64decode(value["$bytes"]), depth)  # type: ignore[arg-type]
         entries = list(value.items())
         if all(type(key) is str for key, _ in entries):
             return self.fields(entries, depth, size=len(entries))  # type: ignore[arg-type]
-        pairs = [[self.value(key, depth + 1), self.value(item, depth + 1)] for key, item in self._items(entries)]
+        pairs = [[self.value(key, depth + 1), self._named(key, item, depth)] for key, item in self._items(entries)]
         return self._tagged("$map", sorted(pairs, key=_sort_key), len(entries))
 
     def _list(self, value: list[object], depth: int) -> Plain:
-        kept: list[Plain] = [self.value(item, depth + 1) for item in self._items(list(value))]
+        kept = self._sequence(value, depth)
         if len(kept) < len(value):
             self.cut += 1
             kept.append({"$cut": f"{len(value) - len(kept)} of {len(value)} items"})
@@ -189,7 +192,16 @@ class Walk:
     def _tuple(self, value: tuple[object, ...], depth: int) -> Plain:
         if hasattr(value, "_fields"):
             return self._typed(value, list(zip(value._fields, value, strict=True)), depth)
-        return self._tagged("$tuple", [self.value(item, depth + 1) for item in self._items(value)], len(value))
+        return self._tagged("$tuple", self._sequence(value, depth), len(value))
+
+    def _sequence(self, value: list[object] | tuple[object, ...], depth: int) -> list[Plain]:
+        items = list(value)
+        kept: list[Plain] = []
+        for item in self._items(items):
+            # Headers are often pairs of a name and its value.
+            is_named = len(items) == 2 and bool(kept)
+            kept.append(self._named(items[0], item, depth) if is_named else self.value(item, depth + 1))
+        return kept
 
     def _set(self, value: Collection[object], depth: int) -> Plain:
         kept = [self.value(item, depth + 1) for item in self._items(list(value))]
@@ -208,13 +220,18 @@ class Walk:
         return {tag: kept, "$cut": f"{size - len(kept)} of {size} items"}
 
     def _bytes(self, value: bytes | bytearray, _depth: int) -> Plain:
-        whole = len(value)
-        kept = bytes(value[: min(self._limits.text, max(self._left, 0))])
+        limit = min(self._limits.text, max(self._left, 0))
+        kept = bytes(value[: limit + _REDACTION_MARGIN])
+        # Base64 hides a credential from whoever looks at the encoded text.
+        self.may_hide_secrets = True
+        if self._redact and is_suspect(text := kept.decode("latin-1")):
+            kept = self.redactor.text(text).encode("latin-1")
+        kept = kept[:limit]
         self._left -= len(kept) * 4 // 3
         plain: dict[str, Plain] = {"$bytes": base64.b64encode(kept).decode()}
-        if len(kept) < whole:
+        if len(value) > limit:
             self.cut += 1
-            plain["$cut"] = f"{whole - len(kept)} of {whole} bytes"
+            plain["$cut"] = f"{len(value) - limit} of {len(value)} bytes"
         return plain
 
     def _model(self, value: BaseModel, depth: int) -> Plain:
@@ -232,6 +249,15 @@ class Walk:
 
 def _scalar(tag: str, text: Callable[[Any], str]) -> Callable[[Walk, Any, int], Plain]:
     return lambda walk, value, _depth: {tag: walk._text(text(value))}  # noqa: SLF001  a form is a part of the walk
+
+
+def _text_of_name(name: object) -> str:
+    """A name in a pair: a text, or bytes, as they are or in their plain form; '' for what is no name."""
+    if type(name) is dict and "$bytes" in name:
+        name = base64.b64decode(name["$bytes"])
+    if isinstance(name, bytes):
+        name = name[: LONGEST_NAME + 1].decode("latin-1")
+    return name if isinstance(name, str) else ""
 
 
 def _enum_name(value: enum.Enum) -> str:

@@ -4,6 +4,7 @@ Redaction: values under telling names and texts that look like credentials never
 
 from __future__ import annotations
 
+import base64
 import json
 from typing import Any
 
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 
 import forewarn
 from forewarn.encoding import encode_arguments, encode_result
-from forewarn.redaction import MARK, Redactor, is_secret_name, is_suspect, redact_text
+from forewarn.redaction import MARK, Redactor, is_secret_name, is_suspect, is_suspect_json, redact_text
 from forewarn.testing import record
 
 SECRETS = {
@@ -35,7 +36,17 @@ SECRETS = {
     "URL": "postgres://admin:tr0ub4dor@db.internal/app",
     "named, =": "host=db password=tr0ub4dor user=x",
     "named, :": "api_key: abcdefgh",
+    "named, without a blank": "password:tr0ub4dor",
     "named, JSON in text": '{"client_secret": "tr0ub4dor"}',
+    "named, compact JSON in text": '{"user":"bob","password":"tr0ub4dor"}',
+    "named, JSON with a delimiter inside": '{"password":"a, b tr0ub4dor"}',
+    "named, JSON in JSON": json.dumps(json.dumps({"api_key": "tr0ub4dor"})),
+    "header, JSON in text": '{"Authorization":"Token tr0ub4dor"}',
+    "npm": "npm_" + "a1B2c3D4e5F6g7H8i9J0k1L2m3N4o5P6q7R8",
+    "Hugging Face": "hf_" + "aBcDeFgHiJkLmNoPqRsTuVwXyZaBcDeFgH",
+    "curl": "curl -u bob:tr0ub4dor https://example.com",
+    "curl, quoted": "curl -u'bob:tr0ub4dor' https://example.com",
+    "curl, long": 'curl --user "bob:tr0ub4dor" https://example.com',
 }
 _TELLING = (
     "password passwd PASSWORD db_password dbPassword userPasswordHash secret client_secret token "
@@ -53,9 +64,8 @@ SECRET_PART = {
     **KEPT,
     "PEM": "MIIEpAIBAAKCAQEA",
     "Slack webhook": "abcdefghijklmnop",
-    "named, =": "tr0ub4dor",
     "named, :": "abcdefgh",
-    "named, JSON in text": "tr0ub4dor",
+    **{kind: "tr0ub4dor" for kind, text in SECRETS.items() if "tr0ub4dor" in text},
 }
 
 
@@ -99,7 +109,7 @@ def test_every_pattern_has_its_markers(kind: str) -> None:
     text = SECRETS[kind]
 
     assert is_suspect(text)
-    assert is_suspect(json.dumps({"a": text}))
+    assert is_suspect_json(json.dumps({"a": text}, separators=(",", ":")))
 
 
 @given(st.text(max_size=60), st.sampled_from(sorted(SECRETS)), st.text(max_size=60))
@@ -111,6 +121,7 @@ def test_the_first_question_never_says_clean_of_what_the_second_changes(before: 
 
     if Redactor().text(text) != text:
         assert is_suspect(text)
+        assert is_suspect_json(json.dumps({"a": text}, separators=(",", ":"), ensure_ascii=False))
 
 
 @pytest.mark.parametrize(
@@ -208,6 +219,72 @@ def test_a_secret_name_hides_any_value_but_none_and_booleans() -> None:
     assert redacted == 3
 
 
+@pytest.mark.parametrize(
+    "value",
+    [
+        [("Authorization", "Token tr0ub4dor"), ("Accept", "text/html")],
+        [["X-Api-Key", "tr0ub4dor"]],
+        [(b"authorization", b"Token tr0ub4dor")],
+        {1: 2, "token": "tr0ub4dor"},
+        {b"password": "tr0ub4dor"},
+    ],
+)
+def test_the_name_in_a_pair_counts_too(value: Any) -> None:
+    """
+    Headers come as pairs of a name and its value, of texts or bytes; so do the entries of a dict with odd keys.
+    """
+    (text, redacted, _), _ = encode_arguments({"a": value}, ordinary_names=True)
+    result, redacted_in_result, _ = encode_result(value)
+
+    assert (redacted, redacted_in_result) == (1, 1)
+    assert MARK in text
+    assert MARK in result
+    for encoded in (text, result):
+        assert "tr0ub4dor" not in encoded
+        assert base64.b64encode(b"Token tr0ub4dor").decode() not in encoded
+
+
+@pytest.mark.parametrize("make", [bytes, bytearray])
+def test_bytes_are_redacted_before_base64_hides_them(make: Any) -> None:
+    """
+    A credential in bytes is replaced there, also where the rest is no text or the cut goes through it.
+    """
+    plain = b"\xff\xfe password=tr0ub4dor \x00"
+    across = b"x" * 4_090 + b" npm_" + b"a1B2" * 9 + b"y" * 9_000
+
+    kept = [
+        json.loads(encoded)["$bytes"]
+        for value in (plain, across)
+        for encoded in (
+            encode_result(make(value))[0],
+            json.dumps(json.loads(encode_arguments({"a": make(value)}, ordinary_names=True)[0][0])["a"]),
+        )
+    ]
+
+    assert base64.b64decode(kept[0]) == base64.b64decode(kept[1]) == b"\xff\xfe password=[redacted] \x00"
+    assert kept[2] == kept[3]
+    assert b"npm_" not in base64.b64decode(kept[2])
+
+
+def test_nested_pairs_are_looked_at_once() -> None:
+    """
+    A pair in a pair in a pair costs what a list of that depth costs.
+    """
+    looks: list[int] = []
+
+    class Counted:
+        def __repr__(self) -> str:
+            looks.append(1)
+            return "counted"
+
+    value: Any = Counted()
+    for _ in range(12):
+        value = ["name", value]
+    encode_result(value)
+
+    assert looks == [1]
+
+
 def test_a_parameters_name_counts_too() -> None:
     """
     A tool's own parameter may bear a secret's name; the digest is taken before redaction.
@@ -247,6 +324,11 @@ def test_a_credential_across_the_cut_is_seen_whole() -> None:
         "sketch-book",
         "eyJ",
         "key: a",
+        '{"token":null,"password":"","max_tokens":4096}',
+        "docker run -u 1000:1000 alpine",
+        "sort -u names.txt",
+        "see http://user-guide:80/",
+        "authorization of the request",
     ],
 )
 def test_ordinary_texts_stay(text: str) -> None:
