@@ -4,9 +4,7 @@ THE ROAD of a record from the log to the store; `Sink.step` is to be read from t
 Every step can be repeated after a crash at any line: a batch is formed again with the same edges, its insert is
 dropped by its token, and rows that arrive twice under different tokens collapse in their tables. The store's work is
 done without decoding a request here; only when the engine refuses a batch are its records looked at, one by one.
-
-* SinkError
-  + TooManyRejected     records go bad faster than a few broken senders explain: stop, and let somebody look
+Nothing that a sender wrote ends the road: what of it cannot be stored is buried, and the road goes on.
 """
 
 from __future__ import annotations
@@ -14,7 +12,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -22,8 +20,8 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from forewarn.conventions import Topic
 from forewarn_collector.batches import Batch, Former, token
-from forewarn_collector.log.interface import Log, LogError, Record
-from forewarn_collector.store.decoding import request_fault
+from forewarn_collector.log.interface import Log, LogError, LogFull, Record
+from forewarn_collector.refusals import BadShare, Doubt, Reading, Rejected, TooManyRejected, read_again
 from forewarn_collector.store.events import event_fault
 from forewarn_collector.store.interface import BadPayload, Store, StoreUnavailable
 
@@ -34,14 +32,6 @@ TOPICS: Final = (Topic.STARTS, Topic.SPANS, Topic.EVENTS)
 REASON_HEADER: Final = "forewarn.dead_letter.reason"
 SOURCE_HEADER: Final = "forewarn.dead_letter.source"
 """`topic:partition:offset` of the record that was buried."""
-
-
-class SinkError(Exception):
-    """Base of what the sink raises by itself."""
-
-
-class TooManyRejected(SinkError):
-    """More than a bounded share of the records cannot be stored."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,23 +49,6 @@ class Pace:
     poll_s: float = 0.5
     first_retry_s: float = 0.25
     longest_retry_s: float = 15.0
-
-
-@dataclass(frozen=True, slots=True)
-class BadShare:
-    """How many of the latest `window` records may be buried: `least` in any case, and no more than `share` of them."""
-
-    share: float = 0.1
-    least: int = 20
-    window: int = 1000
-
-
-@dataclass(frozen=True, slots=True)
-class Rejected:
-    """A record that cannot be stored, and why."""
-
-    record: Record
-    reason: str
 
 
 class SinkMetrics:
@@ -99,6 +72,9 @@ class SinkMetrics:
         )
         self.stored = Counter("forewarn_sink_records", "Records stored", ["topic"], registry=registry)
         self.buried = Counter("forewarn_sink_rejected_records", "Records sent to the dead letters", registry=registry)
+        self.held_back = Gauge(
+            "forewarn_sink_held_back", "1 while a batch waits because the store refuses too much", registry=registry
+        )
         self.retries = Counter("forewarn_sink_retries", "Inserts or commits to be repeated", registry=registry)
 
 
@@ -119,18 +95,18 @@ class Sink:
         self._store = store
         self._clock_ns = clock_ns
         self._pace = pace or Pace()
-        self._bad_share = bad_share or BadShare()
+        self._doubt = Doubt(bad_share or BadShare())
         self._metrics = SinkMetrics(registry or CollectorRegistry())
         self._consumer = log.consumer(GROUP, TOPICS)
         self._former = Former(self._consumer.committed)
-        self._latest_were_bad: list[bool] = []
         self._was_full = False
 
     def step(self, *, timeout_s: float = 0.0) -> int:
         """
         Move one poll's worth of records and return how many; 0 where none came within `timeout_s`.
 
-        Raises `StoreUnavailable` or `LogError` with nothing lost: the next step goes on with the same batch.
+        Raises `StoreUnavailable`, `LogError` or `TooManyRejected` with nothing lost: the next step goes on with the
+        same batch.
         """
         if self._former.next() is None:
             self._former.add(self._poll(timeout_s))
@@ -139,8 +115,7 @@ class Sink:
             if not self._former.is_promised(batch):
                 self._consumer.commit({batch.at: batch.intent})
                 self._former.promise(batch)
-            rejected = self._insert(batch.records)
-            self._bury(rejected, of=len(batch.records))
+            self._bury(self._insert(batch.records))
             self._consumer.commit({batch.at: batch.done})
             self._former.done(batch)
             self._note(batch)
@@ -154,7 +129,7 @@ class Sink:
             began = time.monotonic()
             try:
                 moved = self.step(timeout_s=self._pace.poll_s)
-            except (StoreUnavailable, LogError) as fault:
+            except (StoreUnavailable, LogError, TooManyRejected) as fault:
                 self._metrics.retries.inc()
                 log.warning("records wait in the log, next try in %.1f s: %s", retry_s, fault)
                 stop.wait(retry_s)
@@ -176,39 +151,52 @@ class Sink:
 
     def _insert(self, records: Sequence[Record]) -> list[Rejected]:
         """Store all that can be stored and return the rest."""
+        refusal = self._refusal(records, token(records))
+        rejected: list[Rejected] = []
+        doubtful: list[Rejected] = []
+        if refusal:
+            log.warning("the store refuses a batch, its records are looked at: %s", refusal[:1000])
+            readings = [_read(record) for record in records]
+            rejected = [reading.rejected for reading in readings if reading.rejected]
+            known = {each.record.offset for each in rejected}
+            for each in self._refused([reading.record for reading in readings if reading.record]):
+                if each.record.offset not in known:
+                    doubtful.append(each)
+                    self._weigh(doubtful, of=len(records))
+        self._doubt.settled(doubtful, of=len(records))
+        self._metrics.held_back.set(0)
+        originals = {record.offset: record for record in records}
+        return rejected + [Rejected(originals[each.record.offset], each.reason) for each in doubtful]
+
+    def _refusal(self, records: Sequence[Record], name: str) -> str | None:
+        """Why the store refuses these; None where it has them."""
         events = records[0].topic == Topic.EVENTS
-        insert, fault_of = (
-            (self._store.insert_events, event_fault) if events else (self._store.insert_spans, request_fault)
-        )
         began = time.monotonic()
         try:
-            insert(records, token=token(records))
+            (self._store.insert_events if events else self._store.insert_spans)(records, token=name)
         except BadPayload as fault:
-            if len(records) == 1:
-                return [Rejected(records[0], str(fault))]
-        else:
-            self._metrics.insert_seconds.observe(time.monotonic() - began)
-            return []
-        rejected = [Rejected(record, reason) for record in records if (reason := fault_of(record.value))]
-        if rejected:
-            bad = {each.record.offset for each in rejected}
-            good = [record for record in records if record.offset not in bad]
-            return rejected + (self._insert(good) if good else [])
-        # Each reads well and yet the engine refuses them: halve until the one that it refuses is alone.
-        middle = len(records) // 2
-        return self._insert(records[:middle]) + self._insert(records[middle:])
+            return str(fault)
+        self._metrics.insert_seconds.observe(time.monotonic() - began)
+        return None
 
-    def _bury(self, rejected: Sequence[Rejected], *, of: int) -> None:
-        limit = self._bad_share
-        latest = [*self._latest_were_bad, *[True] * len(rejected), *[False] * (of - len(rejected))][-limit.window :]
-        bad, seen = sum(latest), len(latest)
-        if rejected and bad > max(limit.least, limit.share * seen):
-            msg = (
-                f"{bad} of the latest {seen} records cannot be stored, the last because: {rejected[-1].reason}. "
-                f"Nothing of the batch is committed; look at {_place(rejected[-1].record)}, mend the sender or the "
-                "store, start again"
-            )
-            raise TooManyRejected(msg)
+    def _refused(self, records: Sequence[Record]) -> Iterator[Rejected]:
+        """Those that are refused although they read well: halve until each is alone."""
+        refusal = self._refusal(records, f"{token(records)}:again") if records else None
+        if refusal and len(records) == 1:
+            yield Rejected(records[0], refusal)
+        elif refusal:
+            middle = len(records) // 2
+            yield from self._refused(records[:middle])
+            yield from self._refused(records[middle:])
+
+    def _weigh(self, doubtful: Sequence[Rejected], *, of: int) -> None:
+        try:
+            self._doubt.weigh(doubtful, of=of)
+        except TooManyRejected:
+            self._metrics.held_back.set(1)
+            raise
+
+    def _bury(self, rejected: Sequence[Rejected]) -> None:
         buried = [
             self._log.append(
                 Topic.DEAD_LETTERS,
@@ -222,11 +210,14 @@ class Sink:
             )
             for each in rejected
         ]
-        self._latest_were_bad = latest
         for each, appended in zip(rejected, buried, strict=True):
-            appended.result()
+            try:
+                appended.result()
+            except LogFull as full:  # it is full until this very batch has gone: to wait would be to wait for ever
+                log.error("lost %s, there is no room to bury it: %s; %s", _place(each.record), each.reason, full)
+                continue
             self._metrics.buried.inc()
-            log.error("buried %s: %s", _place(each.record), each.reason)
+            log.error("buried %s: %s", _place(each.record), each.reason[:1000])
 
     def _note(self, batch: Batch) -> None:
         metrics = self._metrics
@@ -235,6 +226,13 @@ class Sink:
         metrics.age_seconds.observe(max(0.0, (self._clock_ns() - batch.records[0].timestamp_ns) / 1e9))
         end = self._log.end_offsets([batch.at.topic]).get(batch.at, batch.last + 1)
         metrics.lag.labels(batch.at.topic).set(max(0, end - batch.last - 1))
+
+
+def _read(record: Record) -> Reading:
+    if record.topic != Topic.EVENTS:
+        return read_again(record)
+    fault = event_fault(record.value)
+    return Reading(None, Rejected(record, fault)) if fault else Reading(record, None)
 
 
 def _place(record: Record) -> str:

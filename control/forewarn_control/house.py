@@ -41,7 +41,8 @@ from forewarn_collector.gateway.keys import KeyRing, KeysUnavailable
 from forewarn_collector.gateway.metrics import GatewayMetrics
 from forewarn_collector.log.interface import Log, LogError
 from forewarn_collector.log.sqlite import SqliteLog
-from forewarn_collector.sink import Sink, SinkError
+from forewarn_collector.refusals import SinkError
+from forewarn_collector.sink import Sink
 from forewarn_collector.state import open_state
 from forewarn_collector.store.interface import OtherVersion, Store, StoreError
 from forewarn_control.address import Address, bound, listen

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import orjson
@@ -15,14 +17,20 @@ from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry
 
 from forewarn.conventions import Stamp, Topic
-from forewarn_collector.log.interface import Committed, Record, TopicPartition
+from forewarn_collector.log.interface import Appended, Committed, LogFull, Record, TopicPartition
 from forewarn_collector.log.memory import MemoryLog
-from forewarn_collector.sink import GROUP, REASON_HEADER, SOURCE_HEADER, TOPICS, BadShare, Pace, Sink, TooManyRejected
+from forewarn_collector.log.sqlite import SqliteLog
+from forewarn_collector.refusals import BadShare, TooManyRejected
+from forewarn_collector.sink import GROUP, REASON_HEADER, SOURCE_HEADER, TOPICS, Pace, Sink
 from forewarn_collector.store.clickhouse import EmbeddedStore
 from forewarn_collector.store.interface import BadPayload, Rows, StoreUnavailable
 
 SPANS = TopicPartition(Topic.SPANS, 0)
 BROKEN = b"\x0a\xff\xff\xff\x7fno"
+UNACCEPTABLE = b"\x0a\x03\x1a\x01x"
+"""A sound request."""
+WRONG = b"\x08\x01"
+"""A known field of the wrong wire type: read over by protobuf, refused by the engine."""
 
 
 class Crash(Exception):
@@ -42,7 +50,7 @@ class FakeStore:
 
     def insert_spans(self, records: Sequence[Record], *, token: str) -> None:
         self.before(token)
-        if any(record.value in (BROKEN, b"unacceptable") for record in records):
+        if any(record.value in (BROKEN, UNACCEPTABLE) or record.value.endswith(WRONG) for record in records):
             raise BadPayload("no")
         if token not in self.tokens:
             self.tokens.append(token)
@@ -166,23 +174,18 @@ def test_a_store_that_is_away_keeps_the_offsets() -> None:
     assert store.tokens == ["otlp_spans:0:0-0", "otlp_spans:0:1-1"]
 
 
-@pytest.mark.parametrize("bad", [BROKEN, b"unacceptable"])
+@pytest.mark.parametrize("bad", [BROKEN, UNACCEPTABLE, WRONG])
 def test_one_bad_record_does_not_stop_the_road(bad: bytes) -> None:
     """
     A record that nobody can store is buried with its reason; its neighbours still arrive.
     """
-    value = b"" if bad == BROKEN else b"\x0a\x00"
+    value = b"\x0a\x00"
     log, store = MemoryLog(), FakeStore()
     fill(log, Topic.SPANS, [value] * 3)
     log.append(Topic.SPANS, bad, headers={Stamp.KEY_ID: b"k"}).result()
     fill(log, Topic.SPANS, [value] * 3)
 
-    if bad == BROKEN:
-        moved = Sink(log, store).step()
-    else:
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("forewarn_collector.sink.request_fault", lambda value: None)
-            moved = Sink(log, store).step()
+    moved = Sink(log, store).step()
 
     assert moved == 7
     assert sorted(offset for _, offset in store.offsets) == [0, 1, 2, 4, 5, 6]
@@ -194,19 +197,84 @@ def test_one_bad_record_does_not_stop_the_road(bad: bytes) -> None:
     assert letter.headers[Stamp.KEY_ID] == b"k"
 
 
-def test_too_many_bad_records_stop_the_road() -> None:
+def test_what_can_be_understood_of_a_bad_record_is_stored(store: EmbeddedStore, otlp: Any) -> None:
     """
-    When most of what arrives is bad, the fault is likely ours: nothing is buried, nothing is committed.
+    Good spans beside a field that the engine refuses arrive; the record as it came is buried.
     """
-    log, store = MemoryLog(), FakeStore()
-    fill(log, Topic.SPANS, [BROKEN] * 5)
-    sink = Sink(log, store, bad_share=BadShare(share=0.1, least=4))
+    log = MemoryLog()
+    many = [otlp.request(*(otlp.span(number) for number in range(first, first + 100))) for first in range(1, 900, 100)]
+    fill(log, Topic.SPANS, [*many, otlp.request(otlp.span(1000)) + WRONG, WRONG])
 
-    with pytest.raises(TooManyRejected, match=r"5 of the latest 5 .* otlp_spans:0:4"):
+    moved = Sink(log, store).step()
+
+    assert moved == len(many) + 2
+    assert store.query("SELECT count(), max(span_id) = unhex('00000000000003E8') FROM spans").rows == ((901, 1),)
+    letters = dead_letters(log)
+    assert [letter.value[-2:] for letter in letters] == [WRONG, WRONG]
+    assert b"resource_spans has the wrong wire type" in letters[0].headers[REASON_HEADER]
+
+
+def test_no_number_of_bad_records_stops_the_road(tmp_path: Path, store: EmbeddedStore, otlp: Any) -> None:
+    """
+    A sink that died at a batch of junk gets past it after a restart on the same log, and stores what came between.
+    """
+    log = SqliteLog(tmp_path / "log.sqlite3")
+    for number in range(400):
+        log.append(Topic.SPANS, WRONG).result(10)
+        if number % 2:
+            log.append(Topic.SPANS, otlp.request(otlp.span(number, attributes={"filler": "x" * 400}))).result(10)
+    with pytest.raises(Crash):
+        Sink(log, FakeStore(before=raising(Crash()))).step()
+    log.close()
+    log = SqliteLog(tmp_path / "log.sqlite3")
+    registry = CollectorRegistry()
+
+    sink = Sink(log, store, registry=registry)
+    moved = sink.step()
+
+    assert moved == 600
+    assert store.query("SELECT count() FROM spans").rows == ((200,),)
+    assert registry.get_sample_value("forewarn_sink_rejected_records_total") == 400
+    assert registry.get_sample_value("forewarn_sink_held_back") == 0
+    sink.close()
+    log.close()
+
+
+def test_a_store_that_refuses_what_reads_well_is_doubted_for_a_while() -> None:
+    """
+    The batch is held back as often as it may be, with nothing buried; then it is buried, and the road goes on.
+    """
+    log, store, registry = MemoryLog(), FakeStore(), CollectorRegistry()
+    fill(log, Topic.SPANS, [UNACCEPTABLE] * 9)
+    sink = Sink(log, store, bad_share=BadShare(share=0.1, least=4, tries=2), registry=registry)
+
+    for attempt in (1, 2):
+        with pytest.raises(TooManyRejected, match=rf"5 of the latest 9 .* {attempt} of 2 times"):
+            sink.step()
+        assert registry.get_sample_value("forewarn_sink_held_back") == 1
+    buried = len(dead_letters(log))
+    moved = sink.step()
+
+    assert (buried, moved, len(dead_letters(log))) == (0, 9, 9)
+    assert committed(log) == Committed(9)
+    assert registry.get_sample_value("forewarn_sink_held_back") == 0
+
+
+def test_a_store_that_comes_to_its_senses_loses_nothing() -> None:
+    """
+    What was held back while the store refused everything is stored once it does not.
+    """
+    log, store = MemoryLog(), FakeStore(before=raising(BadPayload("the view is wrong"), times=30))
+    fill(log, Topic.SPANS, [b"\x0a\x00"] * 40)
+    sink = Sink(log, store, bad_share=BadShare(least=4))
+
+    with pytest.raises(TooManyRejected):
         sink.step()
+    store.before = lambda token: None
+    sink.step()
 
+    assert [offset for _, offset in store.offsets] == list(range(40))
     assert dead_letters(log) == []
-    assert committed(log) == Committed(0, "intent:4")
 
 
 def test_a_few_bad_records_in_many_are_buried_for_ever() -> None:
@@ -217,10 +285,31 @@ def test_a_few_bad_records_in_many_are_buried_for_ever() -> None:
     sink = Sink(log, store, bad_share=BadShare(share=0.1, least=2, window=50))
 
     for _ in range(10):
-        fill(log, Topic.SPANS, [b""] * 19 + [BROKEN])
+        fill(log, Topic.SPANS, [b""] * 19 + [UNACCEPTABLE])
         sink.step()
 
     assert len(dead_letters(log)) == 10
+
+
+def test_a_log_without_room_for_dead_letters_is_no_end() -> None:
+    """
+    The room comes back when the batch has gone: what cannot be buried is told, and the road goes on.
+    """
+
+    class Full(MemoryLog):
+        def append(self, topic: str, *args: Any, **kwargs: Any) -> Any:
+            if topic != Topic.DEAD_LETTERS:
+                return super().append(topic, *args, **kwargs)
+            refused: Future[Appended] = Future()
+            refused.set_exception(LogFull("no room"))
+            return refused
+
+    log, store = Full(), FakeStore()
+    fill(log, Topic.SPANS, [BROKEN, b""])
+
+    Sink(log, store).step()
+
+    assert committed(log) == Committed(2)
 
 
 def test_the_road_runs_until_it_is_stopped() -> None:
