@@ -4,8 +4,8 @@ Agents: who is calling. `with forewarn.agent("janitor"):` names the caller of ev
 Agents nest: one entered inside another is its sub-agent, and its path says so (`janitor > cleaner`). The current agent
 follows `contextvars`: into tasks, `asyncio.to_thread` and frameworks that copy the context, not into bare threads.
 
-An agent remembers its latest reasoning in itself, not in the context: frameworks run the model and the tools in
-sibling tasks, and what was reasoned in one must be seen from the other.
+An agent remembers its latest reasoning in itself as well as in the context: frameworks run the model and the tools in
+sibling tasks, and what was reasoned in one must be seen from the other (see `thoughts`).
 """
 
 from __future__ import annotations
@@ -28,9 +28,10 @@ from forewarn.encoding import json_text
 from forewarn.names import clean_name, cut_text
 from forewarn.outcomes import outcome_of
 from forewarn.recording.interface import FrameKind
-from forewarn.recording.records import Closing, Reasoning, opening, template
+from forewarn.recording.records import Closing, opening, template
 from forewarn.recording.wire import attribute
 from forewarn.redaction import redact_text
+from forewarn.thoughts import Thought, own_thought
 
 _LONGEST_TASK: Final = 4096
 
@@ -38,7 +39,7 @@ _LONGEST_TASK: Final = 4096
 class Caller:
     """An agent as the records of its calls name it, encoded once. Without a name: nobody in particular."""
 
-    __slots__ = ("attributes", "digest_prefix", "encoded", "name", "path", "reasoning")
+    __slots__ = ("attributes", "digest_prefix", "encoded", "latest", "name", "path")
 
     def __init__(self, name: str, above: Caller | None = None) -> None:
         self.name = name
@@ -46,7 +47,7 @@ class Caller:
         self.attributes = {AGENT_NAME: name, AGENT_PATH: self.path} if name else {}
         self.encoded = b"".join(attribute(key, value) for key, value in self.attributes.items())
         self.digest_prefix = b'{"agent_path":%b,"arguments":' % json_text(self.path)
-        self.reasoning: Reasoning | None = None
+        self.latest: Thought | None = None
 
 
 NOBODY: Final = Caller("")
@@ -77,6 +78,7 @@ class Agent:
         self._opening = opening(self._span.ids, template(name, attributes), started_ns)
         runtime.keep(FrameKind.START, self._opening.start_record(runtime.next_sequence(), redacted=redacted))
         self._token: Token[Caller] = _caller.set(caller)
+        self._thought: Token[Thought | None] = own_thought.set(None)
         self._span.__enter__()
         return self
 
@@ -87,6 +89,7 @@ class Agent:
         # Left in another context than it was entered in, as async generators are: that context is gone anyway.
         with suppress(ValueError):
             _caller.reset(self._token)
+            own_thought.reset(self._thought)
         runtime = self._runtime
         closing = Closing(outcome_of(error), error=error, redacted=self._redacted)
         ended_ns = runtime.clock_ns()

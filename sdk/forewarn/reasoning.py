@@ -7,7 +7,6 @@ step: what happens within nests under it, and a later record with the step's rea
 
 from __future__ import annotations
 
-from contextvars import ContextVar
 from types import TracebackType
 from typing import Final, Self
 
@@ -19,20 +18,21 @@ from forewarn.recording.interface import FrameKind
 from forewarn.recording.records import Closing, Reasoning, opening, template
 from forewarn.recording.wire import attribute
 from forewarn.redaction import redact_text
+from forewarn.thoughts import Thought, own_thought
 
 LONGEST_TEXT: Final = 8_192
 _MARGIN: Final = 256
 """Cut this far behind the limit before redaction, so that a credential across the limit is seen whole."""
 _TEMPLATE: Final = template(OPERATION_REASON, {OPERATION_NAME: OPERATION_REASON})
 
-_unattended: ContextVar[Reasoning | None] = ContextVar("forewarn_reasoning", default=None)
-"""The latest reasoning outside of any agent: there it can only follow the context."""
-
 
 def latest_reasoning() -> Reasoning | None:
-    """The reasoning that led to the call being made now."""
+    """The reasoning that led to the call being made now, as far as that can be told (see `thoughts`)."""
     caller = current_caller()
-    return _unattended.get() if caller is NOBODY else caller.reasoning
+    latest, own = caller.latest, own_thought.get()
+    if own is not None and own.caller is caller and (latest is None or not latest.came_of(own)):
+        return own.reasoning
+    return None if latest is None else latest.reasoning
 
 
 class Step:
@@ -48,11 +48,13 @@ class Step:
         self._span = runtime.spans.open(OPERATION_REASON, attributes, started_ns)
         self._opening = opening(self._span.ids, _TEMPLATE, started_ns, caller.encoded, attribute(REASONING, text))
         self._record(Closing(None, redacted=self._redacted), started_ns)
-        reasoning = Reasoning.of(text, self._span.ids, started_ns)
-        if caller is NOBODY:
-            _unattended.set(reasoning)
-        else:
-            caller.reasoning = reasoning
+        before = own_thought.get()
+        before = before if before is not None and before.caller is caller else None
+        thought = Thought(caller, Reasoning.of(text, self._span.ids, started_ns), before)
+        own_thought.set(thought)
+        # Outside of any agent there is nobody to remember it for others: there it only follows the context.
+        if caller is not NOBODY:
+            caller.latest = thought
 
     def __enter__(self) -> Self:
         self._span.__enter__()

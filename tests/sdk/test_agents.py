@@ -149,6 +149,76 @@ async def test_reasoning_in_one_task_is_seen_from_its_sibling() -> None:
     assert attribute(call, "forewarn.reasoning") == "because"
 
 
+@pytest.mark.parametrize("reasoned_before", [False, True])
+@pytest.mark.parametrize("in_thread", [False, True])
+async def test_tasks_beside_each_other_keep_their_own_reasons(reasoned_before: bool, in_thread: bool) -> None:
+    """
+    What one task of an agent reasons is not the reason of what its sibling does, whoever speaks last.
+    """
+    all_reasoned = asyncio.Barrier(3)
+
+    async def work(number: int) -> None:
+        forewarn.reason(f"why {number}")
+        await all_reasoned.wait()
+        if in_thread:
+            await asyncio.to_thread(look, str(number))
+        else:
+            look(str(number))
+
+    with record() as recorded, forewarn.agent("a"):
+        if reasoned_before:
+            forewarn.reason("the plan")
+        await asyncio.gather(*(work(number) for number in range(3)))
+
+    seen = {
+        attribute(one, "gen_ai.tool.call.arguments"): attribute(one, "forewarn.reasoning")
+        for one in recorded.calls("look")
+    }
+    assert seen == {f'{{"table":"{number}"}}': f"why {number}" for number in range(3)}
+
+
+async def test_a_sub_agent_in_a_task_leaves_that_tasks_reason_in_place() -> None:
+    """
+    What a sub-agent reasoned is its own; after it, the task goes on with its reason, not with its sibling's.
+    """
+    both_reasoned = asyncio.Barrier(2)
+
+    async def work(number: int) -> None:
+        forewarn.reason(f"why {number}")
+        with forewarn.agent("helper"):
+            forewarn.reason("the helper's")
+            await both_reasoned.wait()
+        look(str(number))
+
+    with record() as recorded, forewarn.agent("a"):
+        await asyncio.gather(work(1), work(2))
+
+    seen = [attribute(one, "forewarn.reasoning") for one in recorded.calls("look")]
+    assert sorted(seen) == ["why 1", "why 2"]
+
+
+async def test_a_newer_reason_that_came_of_ones_own_is_the_reason() -> None:
+    """
+    A plan made before the framework started its tasks does not hide what the model said in one of them since.
+    """
+
+    async def think(text: str) -> None:
+        forewarn.reason(text)
+
+    async def act() -> None:
+        look()
+
+    with record() as recorded, forewarn.agent("a"):
+        forewarn.reason("the plan")
+        for turn in range(3):
+            await asyncio.create_task(think(f"turn {turn}"))
+            await asyncio.create_task(act())
+        look()
+
+    seen = [attribute(one, "forewarn.reasoning") for one in recorded.calls("look")]
+    assert seen == ["turn 0", "turn 1", "turn 2", "turn 2"]
+
+
 def test_outside_of_any_agent_reasoning_follows_the_context() -> None:
     """
     Without an agent there is nobody to remember it for others: another thread does not see it.
