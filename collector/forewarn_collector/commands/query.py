@@ -3,25 +3,21 @@
 from __future__ import annotations
 
 import sys
-from typing import Annotated
+from collections.abc import Mapping
+from typing import Annotated, Any
 
 import typer
 
-from forewarn_collector.commands.connection import (
-    WRONG_USE,
-    AsJson,
-    Data,
-    Password,
-    StoreUrl,
-    User,
-    end,
-    reader,
-)
+from forewarn_collector.commands.connection import WRONG_USE, AsJson, asks, end
 from forewarn_collector.commands.output import console, print_json, print_rows
 from forewarn_collector.store.library import NamedQuery, named_queries
+from forewarn_collector.store.reader import Reader
 
 app = typer.Typer(
-    help="Run a named question or SQL on the store.", no_args_is_help=True, rich_markup_mode=None, add_completion=False
+    help="Run a named question or SQL on the store.",
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    add_completion=False,
 )
 
 Parameters = Annotated[
@@ -33,9 +29,13 @@ Format = Annotated[
 ]
 
 
-@app.command("list", epilog="Examples: forewarn query list | forewarn query list --json")
+@app.command("list")
 def list_queries(*, json_: AsJson = False) -> None:
-    """The questions that have a name, with their parameters."""
+    """
+    List the questions that have a name, with their parameters.
+
+    Example: [bold]forewarn query list[/bold]
+    """
     if json_:
         print_json([_described(query) for query in named_queries().values()])
         return
@@ -48,56 +48,50 @@ def list_queries(*, json_: AsJson = False) -> None:
             out.print(f"  --param {parameter.name}=...  {parameter.meaning} ({default})", markup=False)
 
 
-@app.command(
-    "run",
-    epilog="Examples: forewarn query run started-never-ended --json | "
-    "forewarn query run calls-by-tool --param since=3600",
-)
-def run_query(  # noqa: PLR0913 - each is an option of the command line
+@app.command("run")
+@asks
+def run_query(
+    asked: Reader,
     name: Annotated[str, typer.Argument(help="Its name; see `forewarn query list`.")],
-    data: Data,
     *,
     param: Parameters = None,
     json_: AsJson = False,
     output_format: Format = "",
-    store: StoreUrl = "",
-    user: User = "",
-    password: Password = "",
 ) -> None:
-    """Answer one of the named questions."""
+    """
+    Answer one of the named questions.
+
+    Example: [bold]forewarn query run calls-by-tool --param since=3600[/bold]
+    """
     named = named_queries().get(name)
     if named is None:
         end(f"there is no query {name}; there are: {', '.join(named_queries())}", WRONG_USE)
-    with reader(data, store, user, password) as asked:
-        bound = named.bind(_filled(param))
-        if output_format:
-            sys.stdout.buffer.write(asked.formatted(named.sql, output_format, bound))
-        else:
-            print_rows(asked.sql(named.sql, **bound), as_json=json_)
+    _answer(asked, named.sql, named.bind(_filled(param)), output_format, as_json=json_)
 
 
-@app.command(
-    "sql",
-    epilog="Examples: forewarn query sql 'SELECT count() FROM spans' | "
-    "forewarn query sql 'SELECT * FROM calls WHERE tool = {tool:String}' --param tool=drop_table --format CSVWithNames",
-)
-def run_sql(  # noqa: PLR0913 - each is an option of the command line
+@app.command("sql")
+@asks
+def run_sql(
+    asked: Reader,
     text: Annotated[str, typer.Argument(help="A statement that reads.")],
-    data: Data,
     *,
     param: Parameters = None,
     json_: AsJson = False,
     output_format: Format = "",
-    store: StoreUrl = "",
-    user: User = "",
-    password: Password = "",
 ) -> None:
-    """Answer SQL; it can read the store and nothing else."""
-    with reader(data, store, user, password) as asked:
-        if output_format:
-            sys.stdout.buffer.write(asked.formatted(text, output_format, _filled(param)))
-        else:
-            print_rows(asked.sql(text, **_filled(param)), as_json=json_)
+    """
+    Answer SQL; it can read the store and nothing else.
+
+    Example: [bold]forewarn query sql 'SELECT * FROM calls WHERE tool = {tool:String}' --param tool=drop_table[/bold]
+    """
+    _answer(asked, text, _filled(param), output_format, as_json=json_)
+
+
+def _answer(asked: Reader, text: str, parameters: Mapping[str, Any], output_format: str, *, as_json: bool) -> None:
+    if output_format:
+        sys.stdout.buffer.write(asked.formatted(text, output_format, parameters))
+    else:
+        print_rows(asked.sql(text, **parameters), as_json=as_json)
 
 
 def _filled(given: list[str] | None) -> dict[str, str]:

@@ -8,24 +8,14 @@ from typing import Annotated, Final
 
 import typer
 
-from forewarn_collector.commands.connection import (
-    BAD_NEWS,
-    WRONG_USE,
-    AsJson,
-    Data,
-    Password,
-    StoreUrl,
-    User,
-    end,
-    reader,
-)
+from forewarn_collector.commands.connection import BAD_NEWS, WRONG_USE, AsJson, asks, end
 from forewarn_collector.commands.output import console, print_json, print_rows
 from forewarn_collector.store.reader import Reader
 from forewarn_collector.timeline import Timeline, as_json, timeline
 from forewarn_collector.timeline_view import timeline_view
 
 app = typer.Typer(
-    help="List traces; show one as a timeline.", no_args_is_help=True, rich_markup_mode=None, add_completion=False
+    help="List traces; show one as a timeline.", no_args_is_help=True, rich_markup_mode="rich", add_completion=False
 )
 
 _PERIOD: Final = re.compile(r"(\d+)\s*([smhdw])")
@@ -34,12 +24,10 @@ _PREFIX: Final = re.compile(r"[0-9a-f]{1,32}")
 _LONGEST_PERIOD: Final = (1 << 32) - 1
 
 
-@app.command(
-    "list",
-    epilog="Examples: forewarn traces list --destructive --since 1h | forewarn traces list --agent janitor --json",
-)
+@app.command("list")
+@asks
 def list_traces(  # noqa: PLR0913 - each is an option of the command line
-    data: Data,
+    asked: Reader,
     *,
     since: Annotated[str, typer.Option(help="How far back: 90s, 15m, 1h, 7d, 2w.")] = "24h",
     destructive: Annotated[
@@ -51,38 +39,39 @@ def list_traces(  # noqa: PLR0913 - each is an option of the command line
     tool: Annotated[str, typer.Option(help="Only with a call of this tool.")] = "",
     limit: Annotated[int, typer.Option(help="How many at most.", min=1)] = 50,
     json_: AsJson = False,
-    store: StoreUrl = "",
-    user: User = "",
-    password: Password = "",
 ) -> None:
-    """The latest traces, newest first: who ran, how many calls, and what of it is bad."""
-    with reader(data, store, user, password) as asked:
-        rows = asked.run(
-            "traces",
-            since=seconds(since),
-            destructive=int(destructive),
-            environment=environment,
-            service=service,
-            agent=agent,
-            tool=tool,
-            limit=limit,
-        )
+    """
+    List the latest traces, newest first: who ran, how many calls, and what of it is bad.
+
+    Example: [bold]forewarn traces list --destructive --since 1h[/bold]
+    """
+    rows = asked.run(
+        "traces",
+        since=seconds(since),
+        destructive=int(destructive),
+        environment=environment,
+        service=service,
+        agent=agent,
+        tool=tool,
+        limit=limit,
+    )
     print_rows(rows, as_json=json_)
 
 
-@app.command("show", epilog="Examples: forewarn traces show 4bf92f35 | forewarn traces show 4bf9 --json | jq .entries")
+@app.command("show")
+@asks
 def show_trace(
+    asked: Reader,
     prefix: Annotated[str, typer.Argument(help="A trace id, or its beginning.")],
-    data: Data,
     *,
     json_: AsJson = False,
-    store: StoreUrl = "",
-    user: User = "",
-    password: Password = "",
 ) -> None:
-    """One trace as a timeline: reasoning, calls with arguments and outcome, and who was paged."""
-    with reader(data, store, user, password) as asked:
-        story = _story(asked, prefix.lower())
+    """
+    Show one trace as a timeline: reasoning, calls with arguments and outcome, and who was paged.
+
+    Example: [bold]forewarn traces show 4bf92f35[/bold]
+    """
+    story = _story(asked, prefix.lower())
     if json_:
         print_json(as_json(story))
         return

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import re
 from collections.abc import Mapping
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -15,6 +17,14 @@ from forewarn_collector.store.library import named_queries
 
 _NOT_NOW: Final = ("Code: 159.", "Code: 202.", "Code: 241.", "Code: 242.")
 _WHO: Final = ("Code: 194.", "Code: 516.")
+_MISREAD: Final = ("Code: 47.", "Code: 62.")
+# The engine's own words: neither what the driver says around them nor the statement in which the facade asks about it.
+_WORDS: Final = re.compile(
+    r"DB::Exception: (.*?)(?:: (?:In scope|while executing).*parseQueryToJSON.*?)?( \([A-Z_]+\))?(?: \(version .*)?$",
+    re.DOTALL,
+)
+# The driver logs what it raises as well; without a handler of its own that would be a second message on stderr.
+logging.getLogger("clickhouse_connect").addHandler(logging.NullHandler())
 
 
 class Reader:
@@ -38,17 +48,17 @@ class Reader:
     def sql(self, text: str, /, **parameters: Any) -> Rows:
         """Answer SQL; `{name:Type}` in it is filled from the parameters."""
         try:
-            result = self._connected().query(text, parameters=parameters)
+            result = self._connected().query(_statement(text), parameters=parameters)
         except ClickHouseError as fault:
-            raise self._fault(fault) from fault
+            raise self._fault_of(text, parameters, fault) from fault
         return Rows(tuple(result.column_names), tuple(tuple(row) for row in result.result_rows))
 
     def formatted(self, text: str, output_format: str, parameters: Mapping[str, Any]) -> bytes:
         """The answer as the engine writes it in one of its formats."""
         try:
-            answer = self._connected().raw_query(text, parameters=dict(parameters), fmt=output_format)
+            answer = self._connected().raw_query(_statement(text), parameters=dict(parameters), fmt=output_format)
         except ClickHouseError as fault:
-            raise self._fault(fault) from fault
+            raise self._fault_of(text, parameters, fault) from fault
         return bytes(answer)
 
     def close(self) -> None:
@@ -81,6 +91,16 @@ class Reader:
             settings={"final": 1},
         )
 
+    def _fault_of(self, text: str, parameters: Mapping[str, Any], fault: ClickHouseError) -> StoreError:
+        """The driver has appended a FORMAT that the asker never wrote: a complaint is about the text without it."""
+        if not any(code in str(fault) for code in _MISREAD) or "FORMAT" not in str(fault):
+            return self._fault(fault)
+        try:
+            self._connected().raw_query(_statement(text), parameters=dict(parameters))
+        except ClickHouseError as alone:
+            return self._fault(alone)
+        return BadQuery("the statement names a FORMAT: give it with --format instead")
+
     def _fault(self, fault: ClickHouseError) -> StoreError:
         text = str(fault)
         if any(code in text for code in _WHO):
@@ -89,4 +109,12 @@ class Reader:
             return StoreUnavailable(f"no store answers at {self._url}; is `forewarn serve` running? ({text.strip()})")
         if any(code in text for code in _NOT_NOW):
             return StoreUnavailable(text)
-        return BadQuery(text)
+        words = _WORDS.search(text)
+        return BadQuery("".join(part or "" for part in words.groups()) if words else text)
+
+
+def _statement(text: str) -> str:
+    statement = text.strip().rstrip(";").rstrip()
+    if not statement:
+        raise BadQuery("there is no statement to answer")
+    return statement

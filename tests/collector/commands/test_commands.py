@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -167,6 +168,11 @@ def test_sql_runs(run: Any) -> None:
         (("sql", "SELECT * FROM nowhere"), 2, "UNKNOWN_TABLE"),
         (("sql", "DROP TABLE spans"), 2, "READONLY"),
         (("sql", "SELECT 1", "--format", "Nothing"), 2, "Unknown format"),
+        (("sql", ""), 2, "there is no statement"),
+        (("sql", " ;\n"), 2, "there is no statement"),
+        (("sql", "SELEC"), 2, "Unknown expression identifier `SELEC`"),
+        (("sql", "SELECT 1 +"), 2, "Syntax error: failed at position 11"),
+        (("sql", "SELECT 1 FORMAT JSON"), 2, "give it with --format"),
     ],
 )
 def test_a_wrong_question_is_wrong_use(run: Any, arguments: tuple[str, ...], status: int, message: str) -> None:
@@ -177,6 +183,7 @@ def test_a_wrong_question_is_wrong_use(run: Any, arguments: tuple[str, ...], sta
 
     assert (result.exit_code, result.stdout) == (status, "")
     assert message in result.stderr
+    assert "Native" not in result.stderr
 
 
 def test_help_has_examples(run: Any) -> None:
@@ -221,6 +228,7 @@ def test_without_a_store_it_says_how_to_get_one(tmp_path: Path, written: str | N
 
     assert (result.exit_code, result.stdout) == (3, "")
     assert message in result.stderr
+    print("SAID", result.stderr)
 
 
 def test_a_store_that_does_not_answer_cannot_be_reached(tmp_path: Path, free_port: int) -> None:
@@ -246,3 +254,57 @@ def test_the_reader_tells_its_faults_apart(recent: Any, free_port: int) -> None:
     with pytest.raises(BadQuery, match="there is no query nothing"):
         Reader(recent.url, "reader", "x").run("nothing")
     assert "wrong password" not in str(refused.value)
+
+
+def test_the_driver_does_not_speak_beside_the_command(run: Any) -> None:
+    """
+    A fault is told once: what the driver logs of it has nowhere to go unless somebody asks for it.
+    """
+    assert run("query", "sql", "SELEC").stderr.count("\n") == 1
+    assert any(isinstance(each, logging.NullHandler) for each in logging.getLogger("clickhouse_connect").handlers)
+
+
+@pytest.mark.parametrize("given", ["./forewarn.toml", "--config", "FOREWARN_CONFIG"])
+def test_the_settings_file_says_which_data_folder(
+    recent: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: str
+) -> None:
+    """
+    `data` counts for these commands as for `serve`: relative to its file, below the variable and the flag.
+    """
+    endpoints = {"store": f"{recent.url}/{recent.store._database}"}
+    endpoints |= {"reader": {"user": recent.user, "password": recent.password}}
+    config = tmp_path / "forewarn.toml"
+    config.write_text('data = "kept"\nrules = ["./rules"]\n')
+    (tmp_path / "kept").mkdir()
+    (tmp_path / "kept/endpoints.json").write_text(json.dumps(endpoints))
+    (tmp_path / "empty").mkdir()
+    monkeypatch.chdir(tmp_path if given == "./forewarn.toml" else tmp_path / "empty")
+    if given == "FOREWARN_CONFIG":
+        monkeypatch.setenv("FOREWARN_CONFIG", str(config))
+    arguments = ["list", "--json", *(["--config", str(config)] if given == "--config" else [])]
+
+    from_file = CliRunner().invoke(traces.app, arguments)
+    monkeypatch.setenv("FOREWARN_DATA", str(tmp_path / "empty"))
+    from_variable = CliRunner().invoke(traces.app, arguments)
+    from_flag = CliRunner().invoke(traces.app, [*arguments, "--data", str(tmp_path / "kept")])
+
+    assert [result.exit_code for result in (from_file, from_variable, from_flag)] == [0, 3, 0]
+    assert len(json.loads(from_file.stdout)) == 2
+
+
+@pytest.mark.parametrize(
+    ("written", "message"),
+    [(None, "cannot be read"), ("data = ", "is not TOML"), ("data = 7", "data is a path, written as a text")],
+)
+def test_a_broken_settings_file_is_wrong_use(tmp_path: Path, written: str | None, message: str) -> None:
+    """
+    No other folder is asked in place of the one that cannot be read.
+    """
+    config = tmp_path / "forewarn.toml"
+    if written is not None:
+        config.write_text(written)
+
+    result = CliRunner().invoke(traces.app, ["list", "--config", str(config)])
+
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert message in result.stderr
