@@ -18,6 +18,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from forewarn.conventions import Stamp
 from forewarn_collector.gateway.asgi import Receive, Scope, header, read_body
 from forewarn_collector.gateway.errors import ComeBackLater, NotAllowed, NotNow
+from forewarn_collector.gateway.health import Appends
 from forewarn_collector.gateway.keys import KeyInfo, KeyRing, KeysUnavailable
 from forewarn_collector.gateway.metrics import GatewayMetrics
 from forewarn_collector.gateway.payload import Form, Payload, read_payload
@@ -31,6 +32,7 @@ APPEND_TIMEOUT_S: Final = 8.0
 """Below the ten seconds after which an OpenTelemetry exporter gives up, so that it still hears why."""
 
 TELL_EVERY_S: Final = 10.0
+NO_ANSWER: Final = "the log did not answer in time"
 
 _log = logging.getLogger(__name__)
 
@@ -63,6 +65,7 @@ class Admission:
         self._max_body = max_body
         self._clock_ns = clock_ns
         self.metrics = metrics or GatewayMetrics()
+        self.appends = Appends()
         self._told_at = -TELL_EVERY_S
 
     async def admit(self, scope: Scope, receive: Receive, topic: str, *, check: Check | None = None) -> Admitted:
@@ -110,20 +113,25 @@ class Admission:
             async with asyncio.timeout(APPEND_TIMEOUT_S):  # unlike `wait_for`, it costs no task of its own
                 appended = await asyncio.wrap_future(pending)
         except LogFull as error:
-            self._tell(error)
+            self._append_failed(error)
             raise ComeBackLater(
                 "The log is full until its consumers have caught up.", do="Send the same again."
             ) from error
         except (LogUnavailable, TimeoutError) as error:
-            self._tell(error)
+            self._append_failed(error)
             raise NotNow("The request is not known to be durable.", do="Send the same again.") from error
+        self.appends.succeeded()
         self.metrics.append_seconds.labels(topic).observe(time.perf_counter() - began)
         self.metrics.body_bytes.labels(topic).inc(len(payload.value))
         return appended
+
+    def _append_failed(self, trouble: Exception) -> None:
+        self.appends.failed(str(trouble) or NO_ANSWER)
+        self._tell(trouble)
 
     def _tell(self, trouble: Exception) -> None:
         """Tell our own log what the sender need not know, but not once for each of a thousand requests."""
         now = time.monotonic()
         if now - self._told_at >= TELL_EVERY_S:
             self._told_at = now
-            _log.warning("Requests are being refused for now: %s", str(trouble) or "the log did not answer in time")
+            _log.warning("Requests are being refused for now: %s", str(trouble) or NO_ANSWER)

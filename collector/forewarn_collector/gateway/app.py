@@ -45,7 +45,7 @@ class Gateway:
     ) -> None:
         self.admission = Admission(log, keys, max_body=max_body, clock_ns=clock_ns, metrics=metrics)
         self._metrics = self.admission.metrics
-        self._health = Health({"log": log_probe(log), **(checks or {})})
+        self._health = Health({"log": log_probe(log, self.admission.appends), **(checks or {})})
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Mapping
 from typing import Final
 
@@ -17,6 +18,7 @@ Probe = Callable[[], str | None]
 """Looks at one thing, in a thread: None when it is fine, else what is wrong."""
 
 PROBE_TIMEOUT_S: Final = 2.0
+APPEND_FAILED_WITHIN_S: Final = 15.0
 OK: Final = "ok"
 
 
@@ -40,15 +42,37 @@ def metrics_page(registry: CollectorRegistry) -> Answer:
     return Answer(200, generate_latest(registry), CONTENT_TYPE_PLAIN_0_0_4)
 
 
-def log_probe(log: Log) -> Probe:
-    """Whether the log answers."""
+class Appends:
+    """How the latest append of a request ended: a log that can be read may yet have no room on its disk."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._failed: tuple[float, str] | None = None
+
+    def succeeded(self) -> None:
+        self._failed = None
+
+    def failed(self, why: str) -> None:
+        self._failed = (self._clock(), why)
+
+    def trouble(self) -> str | None:
+        """
+        Why nothing gets in; None where the latest append got in, or failed so long ago that it should be tried again:
+        whoever is not asked because it is not ready would never know that it is.
+        """
+        failed = self._failed
+        return failed[1] if failed and self._clock() - failed[0] < APPEND_FAILED_WITHIN_S else None
+
+
+def log_probe(log: Log, appends: Appends) -> Probe:
+    """Whether the log answers, and takes what is sent."""
 
     def probe() -> str | None:
         try:
             log.end_offsets([Topic.STARTS, Topic.SPANS])
         except LogError as error:
             return str(error)
-        return None
+        return appends.trouble()
 
     return probe
 
