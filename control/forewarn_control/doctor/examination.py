@@ -13,6 +13,7 @@ from forewarn.settings import Settings as AgentSettings
 from forewarn.settings import load_settings
 from forewarn_control.doctor.agent import agent
 from forewarn_control.doctor.check import Check, warning
+from forewarn_control.doctor.dead_letters import dead_letters
 from forewarn_control.doctor.machine import disk, extras
 from forewarn_control.doctor.paging import rules, targets
 from forewarn_control.doctor.server import data_folder, serving
@@ -36,6 +37,7 @@ def examine(loaded: Loaded) -> Iterator[Check]:
     yield disk(settings.data)
     yield data_folder(settings.data)
     yield from serving(settings.data)
+    yield dead_letters(settings.data)
     yield rules(settings)
     yield from targets(settings)
     yield from agent()
