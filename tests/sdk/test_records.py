@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
@@ -148,3 +149,17 @@ def test_long_keys() -> None:
     span = Span.FromString(attribute("k" * 5_000, "v") + attribute("n" * 200, 7))
 
     assert read(span) == {"k" * 5_000: "v", "n" * 200: 7}
+
+
+@pytest.mark.parametrize("error", [None, ValueError(), ValueError("no")])
+def test_records_are_as_short_as_protobuf_writes_them(error: ValueError | None) -> None:
+    """
+    No field stands there with its default value: a gateway tells by the length that it understood everything.
+    """
+    opened = opening((b"t" * 16, b"s" * 8, b""), template("look", {}), 1)
+    closing = Closing(Outcome.ERROR, error=error, result=("", 0, 0))
+    spans = span_field(opened.start_record(1)) + span_field(opened.end_record(2, 3, closing.fields))
+
+    request = export_request(resource({"service.name": ""}), scope_message("forewarn", "1.2"), spans)
+
+    assert ExportTraceServiceRequest.FromString(request).ByteSize() == len(request)

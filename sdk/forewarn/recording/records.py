@@ -51,7 +51,6 @@ _RESULT: Final = attribute_prefix(TOOL_CALL_RESULT)
 _DIGEST_HEAD: Final = attribute(CALL_DIGEST, "0" * 64)[:-64]
 """A digest's attribute up to the digest, which is always 64 digits."""
 _STARTED_HEAD: Final = int_attribute_head(TOOL_STARTED_AT, 9)
-_NO_END: Final = b"\x41" + fixed64(0)
 
 
 SpanIds: TypeAlias = "tuple[bytes, bytes, bytes]"
@@ -93,11 +92,11 @@ class Opening(NamedTuple):
     body: bytes
 
     def start_record(self, sequence: int, *, redacted: int = 0, cut: int = 0) -> bytes:
-        """The span as it starts: no end time, marked as a start."""
+        """The span as it starts: without an end time, marked as a start."""
         head, body = self
         number = varint(sequence)
         counted = _counts(redacted, cut) if redacted or cut else b""
-        return b"".join((head, _NO_END, body, _SEQUENCE_HEADS[len(number)], number, _START, counted))
+        return b"".join((head, body, _SEQUENCE_HEADS[len(number)], number, _START, counted))
 
     def end_record(self, sequence: int, ended_ns: int, *closing: bytes) -> bytes:
         """The span as it ended; `closing` are the fields that only its end has."""

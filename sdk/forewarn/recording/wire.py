@@ -81,7 +81,8 @@ def resource(attributes: dict[str, str | int]) -> bytes:
 
 def status_error(message: str) -> bytes:
     """A Span's status: error, with a text."""
-    return field(b"\x7a", field(b"\x12", message.encode("utf-8", "replace")) + b"\x18\x02")
+    text = field(b"\x12", message.encode("utf-8", "replace")) if message else b""
+    return field(b"\x7a", text + b"\x18\x02")
 
 
 def export_request(resource_message: bytes, scope: bytes, spans: bytes) -> bytes:
