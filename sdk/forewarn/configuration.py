@@ -19,7 +19,6 @@ import time
 from dataclasses import dataclass
 from importlib import metadata
 from typing import Final, Unpack
-from urllib.parse import quote
 
 from opentelemetry import trace
 
@@ -63,6 +62,24 @@ class _Setup:
     spool: SegmentSpool
     sender: Sender | None
 
+    def tell_what_waits(self) -> None:
+        """Records that nobody sends must not be a surprise."""
+        missing = self.settings.missing
+        unknown = self.settings.unknown_spool
+        if missing:
+            _log.warning(
+                "Forewarn sends nothing: no %s is configured. Records wait in %s. To send them: %s",
+                " and no ".join(missing),
+                self.spool.folder,
+                _HOW_TO_CONFIGURE,
+            )
+        elif not self.settings.adopts_unknown and unknown != self.spool.folder and any(unknown.glob("*.segment")):
+            _log.warning(
+                "Forewarn leaves alone what waits in %s: it was recorded without a key or a claimed environment, so "
+                "only a process with a production key sends it. Remove the folder if it is not wanted.",
+                unknown,
+            )
+
     def flush(self, timeout_s: float) -> bool:
         self.spool.seal()
         if self.sender is None:
@@ -100,13 +117,18 @@ def configure(service: str | None = None, **options: Unpack[Options]) -> None:
     settings = load_settings(service, **options)
     with _lock:
         former = _setup
-        _install(_set_up(settings, provider))
+        _install(setup := _set_up(settings, provider))
+    setup.tell_what_waits()
     if former is not None:
         former.close(settings.exit_timeout)
 
 
 def flush(timeout: float = 5.0) -> bool:
-    """Send now what is spooled; True once it has arrived, False if it has not within `timeout` seconds."""
+    """
+    Send now; True once what this process recorded has arrived, False if it has not within `timeout` seconds.
+
+    Of other processes it says nothing: what those of other environments, or without a key, left in the spool waits on.
+    """
     return _setup is None or _setup.flush(timeout)
 
 
@@ -144,10 +166,11 @@ def _first_use() -> Runtime:
     with _lock:
         if _runtime is None:
             try:
-                _install(_set_up(load_settings(), None))
+                _install(setup := _set_up(load_settings(), None))
+                setup.tell_what_waits()
             except ConfigurationError as error:
-                _log.error("Forewarn is not set up: %s", error)
-                _install(_set_up(settings_without_faults(), None, wrong=str(error)))
+                _install(setup := _set_up(settings_without_faults(), None, wrong=str(error)))
+                _log.error("Forewarn is not set up: %s Records wait in %s.", error, setup.spool.folder)
         assert _runtime is not None
         return _runtime
 
@@ -157,14 +180,15 @@ def _set_up(settings: Settings, provider: trace.TracerProvider | None, *, wrong:
     description = _describe(settings, sender_id)
     environment = settings.effective_environment
     spool = SegmentSpool(
-        settings.spool / (quote(environment, safe="").replace(".", "%2E") or "unknown"),
+        settings.spool_of(environment),
         sender_id,
         description,
         max_bytes=settings.spool_max_bytes,
     )
     sender = None
     if settings.endpoint and settings.key:
-        sender = Sender(Drain(spool, GatewayTransport(settings.endpoint, settings.key.get_secret_value())))
+        transport = GatewayTransport(settings.endpoint, settings.key.get_secret_value())
+        sender = Sender(Drain(spool, transport, also=settings.unknown_spool if settings.adopts_unknown else None))
         spool.on_append = sender.notify
     runtime = Runtime(
         policy=Policy(
@@ -184,9 +208,8 @@ def _set_up(settings: Settings, provider: trace.TracerProvider | None, *, wrong:
 def _acknowledger(settings: Settings, wrong: str) -> Acknowledger:
     if wrong:
         return Unconfigured("Forewarn is set up wrongly", wrong)
-    missing = [name for name, value in (("endpoint", settings.endpoint), ("key", settings.key)) if not value]
-    if missing or settings.endpoint is None or settings.key is None:
-        return Unconfigured(f"no {' and no '.join(missing)} is configured", _HOW_TO_CONFIGURE)
+    if settings.endpoint is None or settings.key is None:
+        return Unconfigured(f"no {' and no '.join(settings.missing)} is configured", _HOW_TO_CONFIGURE)
     return GatewayAcknowledger(settings.endpoint, settings.key.get_secret_value(), patience_s=settings.ack_timeout)
 
 

@@ -9,15 +9,17 @@ from __future__ import annotations
 
 import sys
 import tomllib
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal, TypedDict
+from urllib.parse import quote
 
 import platformdirs
 from opentelemetry.trace import TracerProvider
 from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
-from forewarn.conventions import KEY_PREFIX, environment_name, is_production
+from forewarn.conventions import KEY_PREFIX, Environment, environment_name, is_production
 from forewarn.errors import ConfigurationError
 
 SETTINGS_FILE = "forewarn.toml"
@@ -112,6 +114,30 @@ class Settings(BaseSettings):
         return self.key_environment or environment_name(self.environment)
 
     @property
+    def missing(self) -> list[str]:
+        """What of `endpoint` and `key` is not set; without both nothing is sent."""
+        return [name for name, value in (("endpoint", self.endpoint), ("key", self.key)) if not value]
+
+    @property
+    def unknown_spool(self) -> Path:
+        """Where records wait that were made without a key and without a claim."""
+        return self.spool_of("")
+
+    def spool_of(self, environment: str) -> Path:
+        """Each environment's records wait in a folder of their own, whatever its name."""
+        return self.spool / (quote(environment, safe="").replace(".", "%2E") or "unknown")
+
+    @property
+    def adopts_unknown(self) -> bool:
+        """
+        Whether this process sends what others recorded without a key and without a claim.
+
+        The gateway stamps on it the environment of this process's key. An unknown environment counts as production
+        everywhere, so that under a production key nothing is called what it is not; under another one it might be.
+        """
+        return self.key_environment == Environment.PRODUCTION
+
+    @property
     def strict(self) -> bool:
         """Whether a call that must be acknowledged is refused when it is not: the stricter of key and claim."""
         claimed_production = self.environment is not None and is_production(self.environment)
@@ -126,6 +152,9 @@ def environment_of_key(text: str) -> str | None:
 
 def load_settings(service: str | None = None, **given: Any) -> Settings:
     """Read every source; a wrong value raises ConfigurationError that names it, never its content."""
+    for name in given.keys() - Settings.model_fields.keys():
+        nearest = get_close_matches(name, ["service", *Options.__annotations__], n=1, cutoff=0.0)
+        raise ConfigurationError(f"forewarn.configure() has no option {name!r}; did you mean {nearest[0]!r}?")
     given = {name: value for name, value in {"service": service, **given}.items() if value is not None}
     try:
         return Settings(**given)

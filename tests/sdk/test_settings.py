@@ -173,3 +173,15 @@ def test_a_key_that_fits_no_header_is_refused_unseen(
 
     said = "".join(traceback.format_exception(wrong.value) + traceback.format_exception(refused.value))
     assert "hush" not in said + caplog.text
+
+
+@pytest.mark.parametrize(
+    ("option", "meant"), [("acknowledge_write", "acknowledge_writes"), ("enviroment", "environment"), ("keys", "key"), ("servise", "service")]
+)
+@pytest.mark.parametrize("value", ["production", None])
+def test_a_misspelt_option_is_refused(option: str, meant: str, value: str | None) -> None:
+    """
+    An option that does not exist is not dropped; the text names the nearest one that does.
+    """
+    with pytest.raises(forewarn.ConfigurationError, match=f"no option '{option}'; did you mean '{meant}'"):
+        forewarn.configure(service="x", **{option: value})  # type: ignore[arg-type]

@@ -36,8 +36,10 @@ class NotNow(Exception):
 class Drain:
     """What one process has to send: its own spool, and those of dead processes beside it. Used by one thread."""
 
-    def __init__(self, spool: SegmentSpool, transport: Transport) -> None:
+    def __init__(self, spool: SegmentSpool, transport: Transport, *, also: Path | None = None) -> None:
+        """`also`: a folder beside the spool's own whose abandoned segments are sent as well."""
         self._spool = spool
+        self._folders = [spool.folder, *([also] if also else [])]
         self._transport = transport
         self._own: dict[str, Outgoing] = {}
         self._adopted: list[tuple[Claim, list[Outgoing]]] = []
@@ -56,9 +58,7 @@ class Drain:
 
     def adopt(self) -> None:
         """Take over the segments of every process that died since the last look."""
-        if not self._spool.folder.is_dir():
-            return
-        for claim in take_abandoned(self._spool.folder):
+        for claim in (one for folder in self._folders if folder.is_dir() for one in take_abandoned(folder)):
             readers = [reader for path in claim.segments() if (reader := _opened(path)) is not None]
             self._adopted.append((claim, [Outgoing(reader, reader.size()) for reader in readers]))
             if readers:
