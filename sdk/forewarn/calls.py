@@ -30,7 +30,7 @@ from forewarn.conventions import (
     Outcome,
 )
 from forewarn.declarations import Declaration
-from forewarn.encoding import encode_arguments, encode_result
+from forewarn.encoding import Unseen, encode_arguments, encode_result
 from forewarn.errors import NotRecorded, Refusal, Refused
 from forewarn.outcomes import outcome_of
 from forewarn.reasoning import latest_reasoning
@@ -75,9 +75,16 @@ def travel(tool: Declaration, values: dict[str, object], runtime: Runtime) -> Ro
     """
     Take one call from its bound arguments to its end record.
 
-    Raises Refusal if the tool must not run. The tool's own error is thrown in, recorded, and left to the driver.
+    Raises Refusal if the tool must not run, and what ended the call before the tool could. The tool's own error is
+    thrown in, recorded, and left to the driver.
     """
-    call = Call(tool, values, runtime)
+    try:
+        call = Call(tool, values, runtime)
+    # An interrupt while the arguments were read: it may be real, so it passes, and the call that it ended is on record.
+    except BaseException as error:
+        call = Call(tool, {name: Unseen(value) for name, value in values.items()}, runtime)
+        call.close(call.outcome_of(error), error=error)
+        raise
     try:
         if call.must_be_acknowledged():
             call.clear((yield Acknowledge(call.request())))
@@ -87,7 +94,7 @@ def travel(tool: Declaration, values: dict[str, object], runtime: Runtime) -> Ro
         result = yield call
     except BaseException as error:
         call.close(call.outcome_of(error), error=error)
-        if error is call.refusal:
+        if call.started_ns is None:
             raise
         return
     call.close(_outcome_of_result(result), result=result)
@@ -186,6 +193,12 @@ class Call:
         # The call is over: trouble with its record is ours, and must not look like the tool's.
         except Exception:  # noqa: BLE001
             _log.exception("Forewarn could not write the end record of %s.", self._tool.name)
+        # An interrupt while the result was read: it passes, and the end is on record with the result's type.
+        except BaseException:
+            if self.streamed is not None:
+                self.streamed.first = [Unseen(item) for item in self.streamed.first]
+            self._close(outcome, Unseen(result), error)
+            raise
 
     def _close(self, outcome: Outcome, result: object, error: BaseException | None) -> None:
         if not self._is_on_record:

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import AsyncGenerator, Callable, Generator
-from contextlib import suppress
 from typing import Any
 
 from forewarn.calls import Acknowledge, Call, Road, Streamed, travel
@@ -174,7 +173,14 @@ def _finish(road: Road, result: object) -> None:
 
 
 def _throw(road: Road, error: BaseException) -> None:
-    """Let the road record how the call ended; a road that ended in a refusal has already."""
-    if inspect.getgeneratorstate(road) is not inspect.GEN_CLOSED:
-        with suppress(StopIteration):
-            road.throw(error)
+    """Let the road record how the call ended; a road that ended before the tool ran has already."""
+    if inspect.getgeneratorstate(road) is inspect.GEN_CLOSED:
+        return
+    try:
+        road.throw(error)
+    except StopIteration:
+        return
+    except BaseException as raised:
+        # The caller raises its error on itself.
+        if raised is not error:
+            raise

@@ -1,5 +1,6 @@
 """
-Python values as JSON: never fails, never two different values alike, never more than the caps.
+Python values as JSON: never fails, never two different values alike (save those that RFC 8785 makes alike: a number
+has one form there, so that 1 and 1.0 share a digest), never more than the caps.
 
 What JSON has is itself; everything else is an object with one key that begins with `$` and says what it was:
 `{"$bytes": "aGk="}`, `{"$float": "nan"}`, `{"$set": [...]}`, `{"$cycle": 1}`. A key of the user's own that begins with
@@ -80,7 +81,7 @@ def _encode_walking(values: Mapping[str, object], limits: Limits) -> EncodedArgu
         walk, plain, canonical = _whole(values)
     except RecursionError:
         # The caller's own stack leaves no room to look inside.
-        walk, plain, canonical = _whole({name: _Unseen(value) for name, value in values.items()})
+        walk, plain, canonical = _whole({name: Unseen(value) for name, value in values.items()})
     if not walk.may_hide_secrets:
         text = _encode(plain).decode()
         if len(text) <= limits.total and not is_suspect_json(text):
@@ -102,8 +103,8 @@ def _for_record(value: object, limits: Limits, *, is_plain: bool) -> Encoded:
     return text, walk.redactor.count, walk.cut
 
 
-class _Unseen:
-    """Stands for a value that could not be looked at: its type and its identity."""
+class Unseen:
+    """Stands for a value that could not be looked at, and runs no code of it: its type and its identity."""
 
     def __init__(self, value: object) -> None:
         self._text = f"{type(value).__name__} at {hex(id(value))}"

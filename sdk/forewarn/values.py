@@ -155,6 +155,7 @@ class Walk:
         try:
             return self._container(value, depth)
         # The user's own code may raise anything, and a value that cannot be read is no reason to fail a call.
+        # Beyond Exception it passes (see `calls`): nobody can tell a real Ctrl-C or SIGTERM from one made in __repr__.
         except Exception as error:  # noqa: BLE001
             return {"$object": _type_name(value), "id": hex(id(value)), "unreadable": type(error).__name__}
         finally:

@@ -182,6 +182,18 @@ def test_values_that_fail_are_named() -> None:
     assert plain["c"] == 1
 
 
+def test_a_number_has_one_canonical_form() -> None:
+    """
+    RFC 8785 knows numbers, not Python's types: 1 and 1.0 share a digest, and the record keeps what was passed.
+    """
+    (one, canonical), (other, canonical_of_other) = (
+        encode_arguments({"a": value}, ordinary_names=True) for value in (1, 1.0)
+    )
+
+    assert canonical == canonical_of_other
+    assert (one[0], other[0]) == ('{"a":1}', '{"a":1.0}')
+
+
 def test_arrays_differ_by_content() -> None:
     """
     A buffer whose print shows only its corners is told apart by its bytes.

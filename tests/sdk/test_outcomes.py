@@ -181,3 +181,106 @@ def test_work_that_is_handed_back_undone_is_not_observed() -> None:
         list(later())
 
     assert [one["attributes"]["forewarn.outcome"] for one in recorded.ends] == ["not_observed"]
+
+
+class Interrupting:
+    """A value in whose repr the process is told to end."""
+
+    def __init__(self, interrupt: BaseException) -> None:
+        self._interrupt = interrupt
+
+    def __repr__(self) -> str:
+        raise self._interrupt
+
+
+INTERRUPTS = [KeyboardInterrupt(), SystemExit(0), asyncio.CancelledError()]
+
+
+@pytest.mark.parametrize("interrupt", INTERRUPTS, ids=lambda one: type(one).__name__)
+@pytest.mark.parametrize("is_async", [False, True])
+async def test_an_interrupt_while_arguments_are_read_passes_and_is_on_record(
+    interrupt: BaseException, is_async: bool
+) -> None:
+    """
+    It may be a real Ctrl-C or SIGTERM: the tool does not run, the exception comes out, the call is on record.
+    """
+    ran: list[object] = []
+
+    @forewarn.tool(effect="destructive")
+    def drop(table: object) -> None:
+        ran.append(table)
+
+    @forewarn.tool(effect="destructive", name="drop")
+    async def drop_async(table: object) -> None:
+        ran.append(table)
+
+    with record() as recorded, pytest.raises(type(interrupt)) as caught:
+        await drop_async(Interrupting(interrupt)) if is_async else drop(Interrupting(interrupt))
+
+    assert caught.value is interrupt
+    assert ran == []
+    (start,), (end,) = recorded.starts, recorded.ends
+    assert "Interrupting at 0x" in start["attributes"]["gen_ai.tool.call.arguments"]
+    assert end["attributes"]["forewarn.outcome"] == "cancelled"
+    assert end["attributes"]["error.type"].endswith(type(interrupt).__name__)
+
+
+@pytest.mark.parametrize("interrupt", INTERRUPTS, ids=lambda one: type(one).__name__)
+def test_an_interrupt_while_the_result_is_read_passes_and_the_end_is_on_record(interrupt: BaseException) -> None:
+    """
+    The tool has run, and its end record says so, with the result's type.
+    """
+
+    @forewarn.tool(effect="read")
+    def look() -> object:
+        return Interrupting(interrupt)
+
+    with record() as recorded, pytest.raises(type(interrupt)):
+        look()
+
+    (end,) = recorded.ends
+    assert end["attributes"]["forewarn.outcome"] == "ok"
+    assert "Interrupting at 0x" in end["attributes"]["gen_ai.tool.call.result"]
+
+
+@pytest.mark.parametrize("interrupt", INTERRUPTS, ids=lambda one: type(one).__name__)
+def test_an_interrupt_while_items_are_read_passes_and_the_end_is_on_record(interrupt: BaseException) -> None:
+    """
+    The same of a generator, whose first items are read at its end.
+    """
+
+    @forewarn.tool(effect="read")
+    def stream() -> Any:
+        yield Interrupting(interrupt)
+
+    with record() as recorded, pytest.raises(type(interrupt)):
+        list(stream())
+
+    (end,) = recorded.ends
+    assert end["attributes"]["forewarn.outcome"] == "ok"
+    assert '"items":1' in end["attributes"]["gen_ai.tool.call.result"]
+
+
+async def test_an_interrupt_before_the_tool_runs_comes_out_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    Also from the middle of writing the start record, and of a coroutine tool.
+    """
+
+    @forewarn.tool(effect="read")
+    async def look() -> None: ...
+
+    with record() as recorded:
+        interrupts = [KeyboardInterrupt()]
+        append = recorded.spool.append
+
+        def interrupted(*frame: object) -> None:
+            if interrupts:
+                raise interrupts.pop()
+            append(*frame)  # type: ignore[arg-type]
+
+        monkeypatch.setattr(recorded.spool, "append", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            await look()
+
+    (end,) = recorded.ends
+    assert end["attributes"]["forewarn.outcome"] == "cancelled"

@@ -176,7 +176,13 @@ def test_a_key_that_fits_no_header_is_refused_unseen(
 
 
 @pytest.mark.parametrize(
-    ("option", "meant"), [("acknowledge_write", "acknowledge_writes"), ("enviroment", "environment"), ("keys", "key"), ("servise", "service")]
+    ("option", "meant"),
+    [
+        ("acknowledge_write", "acknowledge_writes"),
+        ("enviroment", "environment"),
+        ("keys", "key"),
+        ("servise", "service"),
+    ],
 )
 @pytest.mark.parametrize("value", ["production", None])
 def test_a_misspelt_option_is_refused(option: str, meant: str, value: str | None) -> None:
