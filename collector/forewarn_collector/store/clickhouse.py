@@ -40,7 +40,7 @@ from forewarn_collector.store.sessions import Limits, Session
 
 _CODE: Final = re.compile(r"Code: (\d+)")
 # What the engine says of bytes that it cannot read or cannot unfold. Should it be the view that is wrong, every record
-# is refused, and the sink stops at its bound of bad ones.
+# is refused, and the sink holds the batch back for a while before it buries it.
 _BYTES_AT_FAULT: Final = ("RowInputFormat", "pushing to view")
 # Codes by which the engine says "not now"; any other answer to a query is about the query.
 _NOT_NOW: Final = {159, 202, 210, 236, 241, 242, 243, 252, 319, 394}
