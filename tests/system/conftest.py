@@ -19,6 +19,7 @@ from threading import Thread
 from typing import Any
 
 import pytest
+
 from forewarn_collector.store.reader import Reader
 
 AGENTS = Path(__file__).parent / "agents"
