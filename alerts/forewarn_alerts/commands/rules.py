@@ -42,7 +42,7 @@ def list_rules(rules: RulesOption = None, config: Config = None, json: Json = Fa
         return
     table = Table(box=None, pad_edge=False)
     for heading in ("rule", "severity", "on", "notifies", "title", "from"):
-        table.add_column(heading, no_wrap=heading == "rule")
+        table.add_column(heading, no_wrap=heading in {"rule", "severity", "on"})
     for rule in loaded.rules:
         source = "shipped" if rule.shipped else str(rule.source)
         table.add_row(rule.id, str(rule.severity), str(rule.on), ", ".join(rule.notify), rule.title, source)
