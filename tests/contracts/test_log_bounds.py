@@ -262,3 +262,6 @@ def test_close_twice_is_fine(log: Log) -> None:
     log.close()
 
     log.close()
+
+    with pytest.raises(LogUnavailable):
+        log.append("t", b"1").result()

@@ -44,11 +44,11 @@ def production(gateway: Any, spool: Path) -> Any:
 
 
 def refusal() -> forewarn.NotRecorded:
-    """What the call raises; it must not have run, and not have taken longer than its bound."""
+    """What the call raises; it must not have run, nor gone on until the server was done (a minute, or never)."""
     began = time.monotonic()
     with pytest.raises(forewarn.NotRecorded) as caught:
         drop("customers")
-    assert time.monotonic() - began < 2.0
+    assert time.monotonic() - began < 10
     assert RAN == []
     return caught.value
 

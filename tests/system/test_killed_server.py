@@ -76,7 +76,7 @@ def test_without_a_gateway_reads_go_on_and_destruction_does_not(serve: Any, even
     assert told is not None, errors
     assert told["looked"] == list(range(20))
     assert "NOT run" in told["said"]
-    assert 0.5 < told["seconds"] < 3
+    assert 0.5 < told["seconds"] < 10
     serve.start()
     drains = serve.agent("drains", key=key)
     drains.communicate(timeout=60)

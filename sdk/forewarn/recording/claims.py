@@ -49,12 +49,10 @@ class Claim:
         """The name of a dead sender; None if a living one holds it."""
         lock = folder / f"{sender}{LOCK_SUFFIX}"
         descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
+        with suppress(BlockingIOError):  # a living process holds it: an answer, not an error
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             if _is_same_file(lock, descriptor):
                 return cls(lock, descriptor)
-        except BlockingIOError:
-            pass
         os.close(descriptor)
         return None
 
