@@ -70,12 +70,33 @@ REDACTED: Final = "forewarn.redacted"
 TRUNCATED: Final = "forewarn.truncated"
 """int; how many values of this record were cut to the caps; absent when none."""
 
+SENDER_EVENT: Final = "forewarn.sender.event"
+"""On a record about the sender itself (`OPERATION_SENDER`): what happened to it. Values: `SenderEvent`."""
+SENDER_ISSUED: Final = "forewarn.sender.issued"
+"""int; on such a record, the highest `forewarn.sequence` given out so far, this record's own included."""
+SENDER_WAITING_BYTES: Final = "forewarn.sender.waiting_bytes"
+"""int; on such a record, what of this sender is spooled and not known to have arrived."""
+SENDER_HEARTBEAT: Final = "forewarn.sender.heartbeat_seconds"
+"""int; on such a record, how long a living sender stays silent at most."""
+LOST_SEQUENCES: Final = "forewarn.lost.sequences"
+"""On a loss record (`OPERATION_LOSS`): the numbers of this sender that will never come, as ranges: `17-40,52`."""
+LOST_COUNT: Final = "forewarn.lost.count"
+"""int; how many those are."""
+LOST_REASON: Final = "forewarn.lost.reason"
+"""Why. Values: `LossReason`."""
+LOST_EFFECT: Final = "forewarn.lost.effect"
+"""The gravest effect among the calls whose records were lost. Values: `Effect`."""
+
 AGENT_PATH_SEPARATOR: Final = " > "
 
 OPERATION_EXECUTE_TOOL: Final = "execute_tool"
 OPERATION_INVOKE_AGENT: Final = "invoke_agent"
 OPERATION_REASON: Final = "reason"
 """The GenAI conventions have no span for a reasoning step; this one is ours."""
+OPERATION_SENDER: Final = "sender"
+"""A sender's own start, heartbeat and stop; span name `sender {event}`, all of one sender in a trace of its own."""
+OPERATION_LOSS: Final = "loss"
+"""The scar that lost records leave in the sequence; span name `loss`, in the sender's own trace."""
 
 
 class RecordKind(StrEnum):
@@ -98,6 +119,9 @@ class EffectSource(StrEnum):
     """Where the effect of a call was learned."""
 
     DECLARED = "declared"
+    """By the tool itself, in its code."""
+    TOOL_LIST = "tool_list"
+    """By the server's tool list (`tools.yaml`)."""
     UNDECLARED = "undeclared"
 
 
@@ -109,6 +133,29 @@ class Outcome(StrEnum):
     REFUSED = "refused"
     CANCELLED = "cancelled"
     NOT_OBSERVED = "not_observed"
+
+
+class SenderEvent(StrEnum):
+    """What a sender says of itself, so that its silence has edges."""
+
+    START = "start"
+    HEARTBEAT = "heartbeat"
+    STOP = "stop"
+
+
+class LossReason(StrEnum):
+    """Why records will never come."""
+
+    SPOOL_FULL = "spool_full"
+    """The spool's bound was reached; the oldest `read` records went first."""
+    SPOOL_UNAVAILABLE = "spool_unavailable"
+    """The spool's disk did not take them."""
+    DAMAGED = "damaged"
+    """The disk returned something else than it was given."""
+    NOT_BUILT = "not_built"
+    """The record could not be made."""
+    NOT_TAKEN = "not_taken"
+    """The gateway refuses them for good."""
 
 
 class Decision(StrEnum):
