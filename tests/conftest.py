@@ -25,6 +25,20 @@ from forewarn_collector.store.clickhouse import EmbeddedStore
 _numbers = itertools.count()
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--thorough",
+        action="store_true",
+        help="faults and attacks at their full size (minutes) instead of the few that show that they work",
+    )
+
+
+@pytest.fixture(scope="session")
+def thorough(pytestconfig: pytest.Config) -> bool:
+    """Whether to run faults and attacks at their full size."""
+    return bool(pytestconfig.getoption("--thorough"))
+
+
 @pytest.fixture(scope="session")
 def store_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The one folder of this process's chDB; pass it to `EmbeddedStore` together with a database name of your own."""

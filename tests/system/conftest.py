@@ -108,6 +108,12 @@ class Serve:
         (folder / "work").mkdir()
 
     def start(self) -> None:
+        process = self.launch()
+        assert process.stdout
+        self.ready = json.loads(process.stdout.readline() or "null") or pytest.fail(self.log())
+
+    def launch(self) -> subprocess.Popen[str]:
+        """Start it without waiting until it is ready."""
         http, store = self.ports
         command = [FOREWARN, "serve", "--json", "--data", self.data]
         command += ["--http", f"127.0.0.1:{http}", "--store-http", f"127.0.0.1:{store}"]
@@ -115,8 +121,7 @@ class Serve:
             self.process = subprocess.Popen(
                 command, stdout=subprocess.PIPE, stderr=log, text=True, env=self.environment, cwd=self.folder / "work"
             )
-        assert self.process.stdout
-        self.ready = json.loads(self.process.stdout.readline() or "null") or pytest.fail(self.log())
+        return self.process
 
     def log(self) -> str:
         return (self.folder / "serve.log").read_text()
