@@ -8,7 +8,8 @@ database of its own in it.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping
+import shutil
+from collections.abc import Generator, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,29 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="store_true",
         help="faults and attacks at their full size (minutes) instead of the few that show that they work",
     )
+
+    parser.addoption(
+        "--require-parts",
+        action="store_true",
+        help="a test that is skipped because something is not installed (`needs ...`) fails",
+    )
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    if report.skipped and item.config.getoption("--require-parts"):
+        reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
+        if reason.startswith("Skipped: needs "):
+            report.outcome = "failed"
+            report.longrepr = f"{reason}; it is required here (--require-parts)"
+    return report
+
+
+@pytest.fixture(scope="session")
+def strace() -> str:
+    """The program that tells which system calls another one makes."""
+    return shutil.which("strace") or pytest.skip("needs strace, of the package of that name")
 
 
 @pytest.fixture(scope="session")
