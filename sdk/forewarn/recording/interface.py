@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Protocol
 
+from forewarn.conventions import Effect, LossReason
+
 
 class FrameKind(IntEnum):
     """What a spooled record is; start records travel ahead of the others."""
@@ -25,12 +27,21 @@ class FrameKind(IntEnum):
 class SpoolUnavailable(Exception):
     """The spool cannot take the record (disk full, not writable, bound reached); the text says which."""
 
+    def __init__(self, text: str, reason: LossReason = LossReason.SPOOL_UNAVAILABLE) -> None:
+        super().__init__(text)
+        self.reason = reason
+
 
 class Spool(Protocol):
     """Records of calls that do not wait for anybody; used by any thread."""
 
-    def append(self, kind: FrameKind, record: bytes) -> None:
-        """Return once the record (one OTLP Span message) would survive a `kill -9` of this process."""
+    def append(self, kind: FrameKind, record: bytes, effect: Effect | None = None) -> None:
+        """
+        Return once the record (one OTLP Span message) would survive a `kill -9` of this process.
+
+        `effect` is that of the call whose record it is, None for what belongs to no call. A spool that is full makes
+        room by losing the oldest records of `read` calls, and of nothing else.
+        """
 
     def close(self) -> None:
         """Let go of it; what is in it stays for the next process. Appending afterwards raises SpoolUnavailable."""

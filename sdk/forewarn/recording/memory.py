@@ -6,6 +6,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import TypeAlias
 
+from forewarn.conventions import Effect
 from forewarn.recording.interface import Acknowledgement, FrameKind, SpoolUnavailable, Unacknowledged
 
 Reply: TypeAlias = Acknowledgement | Unacknowledged
@@ -21,7 +22,7 @@ class MemorySpool:
         self.full = False
         self._is_closed = False
 
-    def append(self, kind: FrameKind, record: bytes) -> None:
+    def append(self, kind: FrameKind, record: bytes, effect: Effect | None = None) -> None:  # noqa: ARG002  the seam's
         if self._is_closed or self.full:
             raise SpoolUnavailable("it was closed" if self._is_closed else "it is full")
         self.records.append((kind, record))

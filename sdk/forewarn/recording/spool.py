@@ -24,6 +24,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from forewarn.conventions import Effect
 from forewarn.recording.claims import SEGMENT_SUFFIX, Claim
 from forewarn.recording.interface import FrameKind, SpoolUnavailable
 from forewarn.recording.segments import encode_frame, encode_header
@@ -73,7 +74,7 @@ class SegmentSpool:
         self._is_opening = False
         self._is_closed = False
 
-    def append(self, kind: FrameKind, record: bytes) -> None:
+    def append(self, kind: FrameKind, record: bytes, effect: Effect | None = None) -> None:  # noqa: ARG002
         frame = encode_frame(kind, record)
         with self._lock:
             if self._size + len(frame) > self._room:
