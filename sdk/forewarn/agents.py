@@ -76,7 +76,7 @@ class Agent:
         self._span = runtime.spans.open(name, attributes, started_ns)
         self._redacted = redacted
         self._opening = opening(self._span.ids, template(name, attributes), started_ns)
-        runtime.keep(FrameKind.START, self._opening.start_record(runtime.next_sequence(), redacted=redacted))
+        runtime.keep_built(FrameKind.START, lambda number: self._opening.start_record(number, redacted=redacted))
         self._token: Token[Caller] = _caller.set(caller)
         self._thought: Token[Thought | None] = own_thought.set(None)
         self._span.__enter__()
@@ -90,11 +90,13 @@ class Agent:
         with suppress(ValueError):
             _caller.reset(self._token)
             own_thought.reset(self._thought)
-        runtime = self._runtime
+        self._runtime.keep_built(FrameKind.OTHER, lambda number: self._end(number, error))
+
+    def _end(self, sequence: int, error: BaseException | None) -> bytes:
         closing = Closing(outcome_of(error), error=error, redacted=self._redacted)
-        ended_ns = runtime.clock_ns()
+        ended_ns = self._runtime.clock_ns()
         self._span.end(ended_ns, closing.span_attributes, error=closing.message)
-        runtime.keep(FrameKind.OTHER, self._opening.end_record(runtime.next_sequence(), ended_ns, closing.fields))
+        return self._opening.end_record(sequence, ended_ns, closing.fields)
 
     async def __aenter__(self) -> Self:
         return self.__enter__()

@@ -7,13 +7,15 @@ its kind of tool (plain, coroutine, generator, async generator).
 
 * The record is durable before the tool runs: spooled, or acknowledged by the gateway together with a decision.
 * What is recorded is what runs: the values come from the one binding that the tool is called with.
-* Every way out leaves an end record, and trouble with that record is never the tool's trouble.
+* Every way out leaves an end record, and trouble with that record is never the tool's trouble: a record that cannot be
+  built leaves its number as a known loss.
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Generator
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from hashlib import sha256
 from types import AsyncGeneratorType, CoroutineType, GeneratorType
@@ -26,7 +28,7 @@ from forewarn.conventions import (
     REASONING_SPAN_ID,
     TOOL_CALL_ARGUMENTS,
     Decision,
-    Effect,
+    LossReason,
     Outcome,
 )
 from forewarn.declarations import Declaration
@@ -61,12 +63,11 @@ class Streamed:
             self.first.append(item)
 
 
-Step: TypeAlias = "Acknowledge | Call"
+Step: TypeAlias = "Acknowledge | Call | Unrecorded"
 """A call itself is the step `run it now`."""
 Road: TypeAlias = Generator[Step, Any, None]
 _ITEMS_KEPT: Final = 5
 # Looking a member up on its enum costs as much as a call; every call would pay that several times.
-_READ, _WRITE = Effect.READ, Effect.WRITE
 _START, _OTHER = FrameKind.START, FrameKind.OTHER
 _OK: Final = Outcome.OK
 
@@ -79,12 +80,16 @@ def travel(tool: Declaration, values: dict[str, object], runtime: Runtime) -> Ro
     thrown in, recorded, and left to the driver.
     """
     try:
-        call = Call(tool, values, runtime)
+        call = _opened(tool, values, runtime)
     # An interrupt while the arguments were read: it may be real, so it passes, and the call that it ended is on record.
     except BaseException as error:
-        call = Call(tool, {name: Unseen(value) for name, value in values.items()}, runtime)
+        call = Call(tool, _unseen(values), runtime)
         call.close(call.outcome_of(error), error=error)
         raise
+    if isinstance(call, Unrecorded):
+        call.clear()
+        yield call
+        return
     try:
         if call.must_be_acknowledged():
             call.clear((yield Acknowledge(call.request())))
@@ -100,6 +105,43 @@ def travel(tool: Declaration, values: dict[str, object], runtime: Runtime) -> Ro
     call.close(_outcome_of_result(result), result=result)
 
 
+def _opened(tool: Declaration, values: dict[str, object], runtime: Runtime) -> Call | Unrecorded:
+    """Whatever goes wrong on our side, there is a call: as it is, or without a look at its arguments, or unrecorded."""
+    try:
+        return Call(tool, values, runtime)
+    # Here and below: the boundary between recording and the tool.
+    except Exception:  # noqa: BLE001
+        _log.exception("Forewarn could not read the arguments of %s.", tool.name)
+    try:
+        return Call(tool, _unseen(values), runtime)
+    except Exception as error:  # noqa: BLE001
+        _log.exception("Forewarn could not build the record of a call of %s.", tool.name)
+        return Unrecorded(tool, runtime, error)
+
+
+def _unseen(values: dict[str, object]) -> dict[str, object]:
+    return {name: Unseen(value) for name, value in values.items()}
+
+
+class Unrecorded:
+    """A call whose record could not be built. Its number is a known loss."""
+
+    def __init__(self, tool: Declaration, runtime: Runtime, trouble: Exception) -> None:
+        self.span = nullcontext()
+        self.streamed: Streamed | None = None
+        self._tool = tool
+        self._runtime = runtime
+        self._trouble = type(trouble).__name__
+        runtime.losses.note(LossReason.NOT_BUILT, [runtime.next_sequence()], tool.effect)
+
+    def clear(self) -> None:
+        """Return if the call may run all the same; raise Refusal if not."""
+        policy = self._runtime.policy
+        if policy.strict and policy.must_be_acknowledged(self._tool.effect):
+            reason = f"building its record failed with {self._trouble}"
+            raise NotRecorded(tool=self._tool.name, reason=reason, remedy="the log of this program says what happened.")
+
+
 class Call:
     """One call while it is under way."""
 
@@ -111,6 +153,7 @@ class Call:
         "_redacted",
         "_runtime",
         "_start",
+        "_start_sequence",
         "_tool",
         "refusal",
         "span",
@@ -141,6 +184,7 @@ class Call:
         self._runtime = runtime
         self._tool = tool
         self._start = b""
+        self._start_sequence = 0
         self._is_on_record = False
         self._decided = b""
         self.started_ns: int | None = None
@@ -149,17 +193,19 @@ class Call:
 
     def must_be_acknowledged(self) -> bool:
         """Whether this call's effect is such that it does not start before somebody else has its record."""
-        effect = self._tool.effect
-        if effect is _READ:
-            return False
-        return effect is not _WRITE or self._runtime.policy.acknowledge_writes
+        return self._runtime.policy.must_be_acknowledged(self._tool.effect)
 
     def request(self) -> bytes:
         return self._runtime.request(self._start_record())
 
     def spool_start(self) -> None:
         self._is_on_record = True
-        self._runtime.keep(_START, self._start_record())
+        try:
+            record = self._start_record()
+        except Exception:  # noqa: BLE001
+            self._scar(self._start_sequence)
+        else:
+            self._runtime.keep(_START, record, self._start_sequence, self._tool.effect)
 
     def clear(self, answer: Acknowledgement | Unacknowledged) -> None:
         """Return if the call may run by this answer; raise Refusal if not."""
@@ -188,21 +234,22 @@ class Call:
 
     def close(self, outcome: Outcome, *, result: object = None, error: BaseException | None = None) -> None:
         """Write the end record. Whatever goes wrong in here, the call has ended as it has."""
+        if not self._is_on_record:
+            self.spool_start()
+        sequence = self._runtime.next_sequence()
         try:
-            self._close(outcome, result, error)
+            self._close(sequence, outcome, result, error)
         # The call is over: trouble with its record is ours, and must not look like the tool's.
         except Exception:  # noqa: BLE001
-            _log.exception("Forewarn could not write the end record of %s.", self._tool.name)
+            self._scar(sequence)
         # An interrupt while the result was read: it passes, and the end is on record with the result's type.
         except BaseException:
             if self.streamed is not None:
                 self.streamed.first = [Unseen(item) for item in self.streamed.first]
-            self._close(outcome, Unseen(result), error)
+            self._close(sequence, outcome, Unseen(result), error)
             raise
 
-    def _close(self, outcome: Outcome, result: object, error: BaseException | None) -> None:
-        if not self._is_on_record:
-            self.spool_start()
+    def _close(self, sequence: int, outcome: Outcome, result: object, error: BaseException | None) -> None:
         if self.streamed is not None:
             result = {"items": self.streamed.items, "first": self.streamed.first}
         encoded = None if error is not None and self.streamed is None else encode_result(result)
@@ -211,15 +258,20 @@ class Call:
         ended_ns = runtime.clock_ns()
         self.span.end(ended_ns, closing.span_attributes, error=closing.message)
         started = b"" if self.started_ns is None else tool_started(self.started_ns)
-        record = self._opening.end_record(runtime.next_sequence(), ended_ns, closing.fields, started, self._decided)
-        runtime.keep(_OTHER, record)
+        record = self._opening.end_record(sequence, ended_ns, closing.fields, started, self._decided)
+        runtime.keep(_OTHER, record, sequence, self._tool.effect)
 
     def _start_record(self) -> bytes:
         """The same record each time: it may be sent to be acknowledged and, when that fails, be spooled as well."""
         if not self._start:
-            sequence = self._runtime.next_sequence()
+            self._start_sequence = sequence = self._runtime.next_sequence()
             self._start = self._opening.start_record(sequence, redacted=self._redacted, cut=self._cut)
         return self._start
+
+    def _scar(self, sequence: int) -> None:
+        """The record of this number could not be built: say so, here and on record."""
+        _log.exception("Forewarn could not build a record of %s.", self._tool.name)
+        self._runtime.losses.note(LossReason.NOT_BUILT, [sequence], self._tool.effect)
 
 
 def _digest(tool: Declaration, canonical: bytes, caller: Caller, runtime: Runtime) -> str:

@@ -38,6 +38,7 @@ from forewarn.recording.drain import Drain
 from forewarn.recording.gateway import GatewayTransport
 from forewarn.recording.interface import Acknowledger
 from forewarn.recording.sender import Sender
+from forewarn.recording.senders import Lifecycle, SelfPortrait, waiting_bytes
 from forewarn.recording.spool import SegmentSpool
 from forewarn.recording.wire import resource
 from forewarn.runtime import Policy, Runtime
@@ -61,6 +62,7 @@ class _Setup:
     tracer_provider: trace.TracerProvider | None
     spool: SegmentSpool
     sender: Sender | None
+    lifecycle: Lifecycle
 
     def tell_what_waits(self) -> None:
         """Records that nobody sends must not be a surprise."""
@@ -87,6 +89,7 @@ class _Setup:
         return self.sender.flush(timeout_s)
 
     def close(self, timeout_s: float) -> bool:
+        self.lifecycle.end()
         arrived = self.flush(timeout_s)
         if self.sender is not None:
             self.sender.stop(timeout_s=1.0)
@@ -159,6 +162,7 @@ def _install(setup: _Setup) -> None:
     _setup = setup
     _runtime = _stand_in or setup.runtime
     if setup.sender is not None:
+        setup.lifecycle.begin()
         setup.sender.start()
 
 
@@ -201,8 +205,17 @@ def _set_up(settings: Settings, provider: trace.TracerProvider | None, *, wrong:
         spool=spool,
         acknowledger=_acknowledger(settings, wrong),
         clock_ns=time.time_ns,
+        portrait=SelfPortrait(time.time_ns, os.urandom),
     )
-    return _Setup(runtime, settings, provider, spool, sender)
+    lifecycle = Lifecycle(
+        runtime,
+        heartbeat_s=settings.heartbeat if sender else 0,
+        waiting_bytes=lambda: waiting_bytes(spool),
+    )
+    runtime.begins = lifecycle
+    if sender is not None:
+        sender.pulse = lifecycle.beat
+    return _Setup(runtime, settings, provider, spool, sender, lifecycle)
 
 
 def _acknowledger(settings: Settings, wrong: str) -> Acknowledger:
@@ -243,6 +256,7 @@ def _after_fork_in_child() -> None:
 
 def _at_exit() -> None:
     if _setup is not None:
+        _setup.lifecycle.end()
         _setup.flush(_setup.settings.exit_timeout)
         _setup.spool.rest()
 

@@ -13,7 +13,7 @@ import inspect
 from collections.abc import AsyncGenerator, Callable, Generator
 from typing import Any
 
-from forewarn.calls import Acknowledge, Call, Road, Streamed, travel
+from forewarn.calls import Acknowledge, Call, Road, Streamed, Unrecorded, travel
 from forewarn.configuration import current
 from forewarn.declarations import Declaration
 from forewarn.recording.acknowledged import wait, wait_async
@@ -126,7 +126,7 @@ def _async_generator(tool: Declaration) -> Callable[..., Any]:
     return run
 
 
-def _items(items: Generator[Any, Any, Any], call: Call) -> Generator[Any, Any, Any]:
+def _items(items: Generator[Any, Any, Any], call: Call | Unrecorded) -> Generator[Any, Any, Any]:
     """`yield from items`, with the call's span current while the tool itself runs, and not while its consumer does."""
     call.streamed = Streamed()
     resume: Callable[[Any], Any] = items.send
@@ -148,7 +148,7 @@ def _items(items: Generator[Any, Any, Any], call: Call) -> Generator[Any, Any, A
             resume, value = items.throw, error
 
 
-def _cleared(road: Road, runtime: Runtime) -> Call:
+def _cleared(road: Road, runtime: Runtime) -> Call | Unrecorded:
     """The call when it may run. Raises Refusal if it may not."""
     step = next(road)
     if isinstance(step, Acknowledge):
@@ -157,7 +157,7 @@ def _cleared(road: Road, runtime: Runtime) -> Call:
     return step
 
 
-async def _cleared_async(road: Road, runtime: Runtime) -> Call:
+async def _cleared_async(road: Road, runtime: Runtime) -> Call | Unrecorded:
     step = next(road)
     if isinstance(step, Acknowledge):
         step = road.send(await wait_async(runtime.acknowledger, step.request))

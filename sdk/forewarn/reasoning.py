@@ -47,7 +47,7 @@ class Step:
         attributes = {OPERATION_NAME: OPERATION_REASON, REASONING: text, **caller.attributes}
         self._span = runtime.spans.open(OPERATION_REASON, attributes, started_ns)
         self._opening = opening(self._span.ids, _TEMPLATE, started_ns, caller.encoded, attribute(REASONING, text))
-        self._record(Closing(None, redacted=self._redacted), started_ns)
+        self._record(started_ns)
         before = own_thought.get()
         before = before if before is not None and before.caller is caller else None
         thought = Thought(caller, Reasoning.of(text, self._span.ids, started_ns), before)
@@ -64,7 +64,7 @@ class Step:
         self, _kind: type[BaseException] | None, error: BaseException | None, _traceback: TracebackType | None
     ) -> None:
         self._span.__exit__()
-        self._record(Closing(None, error=error, redacted=self._redacted), self._runtime.clock_ns())
+        self._record(self._runtime.clock_ns(), error)
 
     async def __aenter__(self) -> Self:
         return self.__enter__()
@@ -74,11 +74,14 @@ class Step:
     ) -> None:
         self.__exit__(kind, error, traceback)
 
-    def _record(self, closing: Closing, ended_ns: int) -> None:
+    def _record(self, ended_ns: int, error: BaseException | None = None) -> None:
+        self._runtime.keep_built(FrameKind.OTHER, lambda number: self._end(number, ended_ns, error))
+
+    def _end(self, sequence: int, ended_ns: int, error: BaseException | None) -> bytes:
+        closing = Closing(None, error=error, redacted=self._redacted)
         # The application's span ends with the first record: nobody can tell whether a `with` follows.
         self._span.end(ended_ns, closing.span_attributes)
-        record = self._opening.end_record(self._runtime.next_sequence(), ended_ns, closing.fields)
-        self._runtime.keep(FrameKind.OTHER, record)
+        return self._opening.end_record(sequence, ended_ns, closing.fields)
 
 
 def reason(text: str) -> Step:

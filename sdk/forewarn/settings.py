@@ -76,6 +76,9 @@ class Settings(BaseSettings):
     exit_timeout: float = Field(default=2.0, ge=0, le=600)
     """FOREWARN_EXIT_TIMEOUT: seconds the end of the process may wait for records to be sent; the rest stays spooled."""
 
+    heartbeat: int = Field(default=30, ge=0, le=3600)
+    """FOREWARN_HEARTBEAT: seconds between two signs of life of a process that sends; 0 for none."""
+
     @field_validator("endpoint")
     @classmethod
     def _is_http(cls, value: str | None) -> str | None:

@@ -24,9 +24,10 @@ from opentelemetry.proto.common.v1.common_pb2 import AnyValue
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
 from forewarn.configuration import use
-from forewarn.conventions import RECORD, SERVICE_NAME, Decision, RecordKind, environment_name, is_production
+from forewarn.conventions import RECORD, SERVICE_NAME, Decision, Effect, RecordKind, environment_name, is_production
 from forewarn.recording.interface import Acknowledgement, FrameKind, Unacknowledged
 from forewarn.recording.memory import MemorySpool, Reply, Script, ScriptedAcknowledger
+from forewarn.recording.senders import SelfPortrait
 from forewarn.recording.wire import resource
 from forewarn.runtime import Policy, Runtime
 from forewarn.spans import Spans
@@ -62,8 +63,8 @@ class Recorded:
         """The end records of one tool's calls."""
         return [record for record in self.ends if record["name"] == f"execute_tool {tool}"]
 
-    def append(self, kind: FrameKind, record: bytes) -> None:
-        self.spool.append(kind, record)
+    def append(self, kind: FrameKind, record: bytes, effect: Effect | None = None) -> None:
+        self.spool.append(kind, record, effect)
         self._order.append(record)
 
     def close(self) -> None:
@@ -113,14 +114,16 @@ def record(
         return reply
 
     tracer = (tracer_provider or trace.NoOpTracerProvider()).get_tracer("forewarn")
+    random_bytes, clock_ns = counted_bytes(), ticking_clock()
     use(
         Runtime(
             policy=Policy(environment_name(environment), strict=is_production(environment)),
             resource=resource({SERVICE_NAME: "test"}),
-            spans=Spans(tracer, counted_bytes()),
+            spans=Spans(tracer, random_bytes),
             spool=recorded,
             acknowledger=ScriptedAcknowledger(answered),
-            clock_ns=ticking_clock(),
+            clock_ns=clock_ns,
+            portrait=SelfPortrait(clock_ns, random_bytes),
         )
     )
     try:

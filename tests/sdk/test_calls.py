@@ -236,7 +236,7 @@ def test_a_failing_end_record_does_not_mask_the_tools_own_error() -> None:
 
 def test_a_spool_that_is_full_stops_no_read_call(caplog: pytest.LogCaptureFixture) -> None:
     """
-    Read calls run on; the loss is said once, counted, and shows as a gap in the sequence.
+    Read calls run on; the loss is said once, counted, and goes on record by its numbers as soon as there is room.
     """
     with record() as recorded:
         recorded.spool.full = True
@@ -246,7 +246,9 @@ def test_a_spool_that_is_full_stops_no_read_call(caplog: pytest.LogCaptureFixtur
         look("c")
 
     assert caplog.text.count("could not keep a record") == 1
-    assert [one["attributes"]["forewarn.sequence"] for one in recorded.records] == [5, 6]
+    start, loss, end = recorded.records
+    assert [one["attributes"]["forewarn.sequence"] for one in (start, loss, end)] == [5, 6, 7]
+    assert loss["attributes"]["forewarn.lost.sequences"] == "1-4"
 
 
 def test_threads_do_not_mix_their_calls() -> None:

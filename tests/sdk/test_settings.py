@@ -13,6 +13,7 @@ import pytest
 
 import forewarn
 from forewarn.configuration import current
+from forewarn.recording.interface import FrameKind
 from forewarn.settings import environment_of_key, load_settings
 
 
@@ -128,7 +129,7 @@ def test_the_environment_has_a_folder_of_its_own(spool: Path) -> None:
     """
     for claim in ("production", "../../etc", "a/b", "Test ", "..", "."):
         forewarn.configure(environment=claim, spool=spool)
-        current().keep(1, b"x")  # type: ignore[arg-type]
+        current().keep(FrameKind.OTHER, b"x", 1)
 
     assert sorted(path.name for path in spool.iterdir()) == [
         "%2E",

@@ -30,6 +30,7 @@ from forewarn.conventions import (
 )
 from forewarn.encoding import Encoded
 from forewarn.outcomes import message_of_error, type_of_error
+from forewarn.recording.interface import Attributes
 from forewarn.recording.wire import (
     attribute,
     attribute_prefix,
@@ -64,7 +65,7 @@ class Template(NamedTuple):
     attributes: bytes
 
 
-def template(name: str, attributes: dict[str, str | int]) -> Template:
+def template(name: str, attributes: Attributes) -> Template:
     """Encode once what does not change from call to call. Kind is INTERNAL."""
     encoded = b"".join(attribute(key, value) for key, value in attributes.items())
     return Template(field(b"\x2a", name.encode("utf-8", "replace")) + b"\x30\x01", encoded)

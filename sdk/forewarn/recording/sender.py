@@ -12,6 +12,7 @@ import random
 import threading
 import time
 import traceback
+from collections.abc import Callable
 from contextlib import suppress
 from queue import Empty, SimpleQueue
 from typing import Final
@@ -49,6 +50,9 @@ class Sender:
         self._failures = 0
         self._complained_of: Verdict | str | None = None
         self._adopt_at = 0.0
+        self.pulse: Callable[[], float] | None = None
+        """Called with every round; answers how long until it is to be called again."""
+        self._wake_within_s = RESCAN_S
 
     def notify(self) -> None:
         """There is something new. Costs next to nothing while the thread knows that already."""
@@ -100,7 +104,7 @@ class Sender:
 
     def _sleep(self) -> None:
         with suppress(Empty):
-            self._bell.get(timeout=RESCAN_S)
+            self._bell.get(timeout=self._wake_within_s)
 
     def _attempt(self) -> float:
         """One round; how long to leave the gateway alone after it."""
@@ -127,6 +131,8 @@ class Sender:
         if time.monotonic() >= self._adopt_at:
             self._adopt_at = time.monotonic() + RESCAN_S
             self._drain.adopt()
+        if self.pulse is not None:
+            self._wake_within_s = min(RESCAN_S, self.pulse())
 
     def _wait_after_failure(self, error: Exception) -> float:
         """Told once, by type and place: the error's own text may hold what was sent, the key in its header too."""
