@@ -13,12 +13,14 @@ import threading
 from pathlib import Path
 from typing import Final
 
-from forewarn_collector.log.sqlite_file import PAGE_BYTES, open_for_checkpoints, unavailable
+from forewarn_collector.log.sqlite_file import PAGE_BYTES, WAL_RESERVED_BYTES, open_for_checkpoints, unavailable
 
 _log = logging.getLogger(__name__)
 
 CHECKPOINT: Final = "PRAGMA wal_checkpoint(PASSIVE)"
-AFTER_BYTES: Final = 8 << 20
+AFTER_BYTES: Final = WAL_RESERVED_BYTES // 2
+_PAGES_BESIDE: Final = 3
+"""What a transaction writes beside its records: the page it begins on, the next offset, the root of the tree."""
 FINISH_BEYOND_BYTES: Final = 64 << 20
 
 
@@ -35,8 +37,8 @@ class Checkpointer:
         self._thread.start()
 
     def wrote(self, size: int) -> None:
-        """Count what a transaction added to the write-ahead file."""
-        self._bytes += size
+        """Count what a transaction with so many bytes of records added to the write-ahead file, about."""
+        self._bytes += size + _PAGES_BESIDE * PAGE_BYTES
         if self._bytes >= AFTER_BYTES:
             self._bytes = 0
             self._grown.set()
