@@ -134,7 +134,7 @@ class House:
         gateway = Gateway(
             self.log,
             keys,
-            max_body=settings.max_body,
+            limits=settings.limits(),
             clock_ns=self._clock_ns,
             metrics=GatewayMetrics(self.registry),
             checks={"roles": self._check_roles},

@@ -1,26 +1,25 @@
 """
 `POST /v1/intents`: one start record in, and an answer that names what was made durable, so that the call may start.
 
-The answer carries the SHA-256 of the bytes that the log holds. Whoever sent other bytes, or was answered by something
-else on the way, has not been cleared. The decision is part of the answer; for now there is only one.
+The answer carries the SHA-256 of the body as it was received (decompressed): an acknowledgement names what it
+acknowledges. What the log holds of it may be written anew, or with its secrets replaced. Whoever sent other bytes, or
+was answered by something else on the way, has not been cleared. The decision is part of the answer; for now there is
+only one.
 """
 
 from __future__ import annotations
 
 import hashlib
-from typing import Final
 
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from forewarn.conventions import INTENTS_PATH, RECORD, Decision, RecordKind, Topic
 from forewarn_collector.gateway.admission import Admission, Admitted
 from forewarn_collector.gateway.asgi import Answer, Receive, Scope, Send, lifespan, require
 from forewarn_collector.gateway.errors import BadPayload, NotFound, Refused, SenderGone
+from forewarn_collector.gateway.incoming import OverHttp
 from forewarn_collector.gateway.metrics import CODE_SENDER_GONE
-
-_TRACE_ID_BYTES: Final = 16
-_SPAN_ID_BYTES: Final = 8
+from forewarn_collector.gateway.payload import Payload
 
 
 class Intents:
@@ -49,15 +48,15 @@ class Intents:
         if scope["path"] != INTENTS_PATH:
             raise NotFound(f"There is nothing at {scope['path']!r}.", do=f"Send start records to {INTENTS_PATH}.")
         require(scope, "POST")
-        return await self._admission.admit(scope, receive, Topic.STARTS, check=_require_one_start)
+        return await self._admission.admit(OverHttp(scope, receive), Topic.STARTS, check=_require_one_start)
 
 
 def _cleared(admitted: Admitted) -> Answer:
-    """What the SDK compares with what it sent. `digest` is of the protobuf that is stored, also when JSON was sent."""
+    """What the SDK compares with what it sent."""
     return Answer.json(
         200,
         {
-            "digest": hashlib.sha256(admitted.payload.value).hexdigest(),
+            "digest": hashlib.sha256(admitted.payload.received).hexdigest(),
             "decision": Decision.ALLOW,
             "rule": None,
             "reason": "",
@@ -67,8 +66,11 @@ def _cleared(admitted: Admitted) -> Answer:
     )
 
 
-def _require_one_start(request: ExportTraceServiceRequest) -> None:
+def _require_one_start(payload: Payload) -> None:
     """Refuse everything but one readable start record: what is answered here is one call."""
+    if payload.rejected:
+        raise BadPayload("The span has no usable ids.", do=payload.rejected.why)
+    request = payload.request
     spans = [span for resource in request.resource_spans for scope in resource.scope_spans for span in scope.spans]
     if len(spans) != 1:
         raise BadPayload(f"An intent is one start record; the body holds {len(spans)} spans.", do="Send one span.")
@@ -76,10 +78,6 @@ def _require_one_start(request: ExportTraceServiceRequest) -> None:
         raise BadPayload(
             "The span is no start record.",
             do=f"Send it with the attribute {RECORD}={RecordKind.START} and no end time.",
-        )
-    if len(spans[0].trace_id) != _TRACE_ID_BYTES or len(spans[0].span_id) != _SPAN_ID_BYTES:
-        raise BadPayload(
-            "The ids of the span have the wrong length.", do="Send a trace id of 16 bytes, a span id of 8."
         )
 
 

@@ -13,10 +13,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Self
 
 from platformdirs import user_data_path
-from pydantic import BeforeValidator, ByteSize, Field, ValidationError
+from pydantic import BeforeValidator, ByteSize, Field, ValidationError, model_validator
 from pydantic_settings import (
     BaseSettings,
     EnvSettingsSource,
@@ -31,11 +31,15 @@ from forewarn_alerts.config_file import CONFIG_NAME, nearest, read_config, relat
 from forewarn_alerts.errors import BadConfig
 from forewarn_alerts.rules.durations import parse_duration
 from forewarn_alerts.settings import AlertsConfig, Folder, RulePaths, complaint
+from forewarn_collector.gateway.limits import Limits
 from forewarn_control.address import Address
 from forewarn_control.errors import BadSettings
 
 DEFAULT: Final = "default"
+_BODIES_IN_FLIGHT: Final = 4
+"""A key has half of a lane, start records have a lane half as wide: the largest body must fit in there."""
 _PREFIX: Final = "FOREWARN_"
+_PATHS: Final = frozenset({"data", "tls_cert", "tls_key"})
 _OF_COMMANDS: Final = ("config", "store", "store_user", "store_password")
 """What commands read besides."""
 
@@ -61,6 +65,8 @@ class ServeSettings(BaseSettings, AlertsConfig):
     """The data folder: log, store and state. One process owns it."""
     http: Listen = Address("127.0.0.1", 4318)
     """Where agents send: OTLP over HTTP, and the control API. Port 0: any free port."""
+    grpc: Listen = Address("127.0.0.1", 4317)
+    """Where agents send OTLP over gRPC."""
     store_http: Listen = Address("127.0.0.1", 8123)
     """Where readers ask: the store as ClickHouse's own HTTP interface, read-only."""
     rules: Annotated[RulePaths, NoDecode] = ()
@@ -73,6 +79,37 @@ class ServeSettings(BaseSettings, AlertsConfig):
     """What the log may hold before senders are told to come back later: `4GiB`."""
     max_body: Annotated[ByteSize, Field(ge=1 << 20)] = ByteSize(64 << 20)
     """The largest request that is taken, after decompression."""
+    max_rate: Annotated[float, Field(gt=0)] = 2_000.0
+    """Requests a second of one key; start records are counted apart from bulk."""
+    max_concurrent: Annotated[int, Field(ge=1)] = 256
+    """Requests of one key that are in the gateway at once; start records are counted apart from bulk."""
+    max_in_flight: Annotated[ByteSize, Field(ge=16 << 20)] = ByteSize(256 << 20)
+    """Bytes of all bodies in the gateway at once; a key has half of them, start records half as many besides."""
+    max_connections: Annotated[int, Field(ge=16)] = 4_096
+    """Connections to one door; beyond, the one that was idle for longest is closed."""
+    tls_cert: Folder | None = None
+    """The certificate chain (PEM) of every door; read again on SIGHUP."""
+    tls_key: Folder | None = None
+    """Its private key (PEM)."""
+    drain: Duration = timedelta(0)
+    """How long `/readyz` says that the process stops before its doors close: what a load balancer needs to notice."""
+
+    @model_validator(mode="after")
+    def _fit_together(self) -> Self:
+        if (self.tls_cert is None) != (self.tls_key is None):
+            raise ValueError("tls_cert and tls_key belong together: give both, or neither")
+        if self.max_in_flight < _BODIES_IN_FLIGHT * self.max_body:
+            raise ValueError(f"max_in_flight must have room for {_BODIES_IN_FLIGHT} bodies of max_body")
+        return self
+
+    def limits(self) -> Limits:
+        """What the gateway takes."""
+        return Limits(
+            body=self.max_body,
+            requests_per_second=self.max_rate,
+            concurrent=self.max_concurrent,
+            in_flight_bytes=self.max_in_flight,
+        )
 
     @classmethod
     def settings_customise_sources(  # noqa: PLR0917 -- the signature is pydantic's
@@ -173,8 +210,8 @@ def _read(file: Path) -> dict[str, Any]:
         values = read_config(file)
     except BadConfig as fault:
         raise BadSettings([fault.problem], fault.do) from fault
-    if "data" in values:
-        values["data"] = relative_to(file.parent, values["data"])
+    for name in _PATHS & values.keys():
+        values[name] = relative_to(file.parent, values[name])
     # The SDK reads its own keys from a file of the same name; they are no faults here.
     return {name: value for name, value in values.items() if name not in AgentSettings.model_fields}
 

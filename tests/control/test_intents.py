@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gzip
 import hashlib
+import json
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import Future
 from pathlib import Path
@@ -12,11 +13,14 @@ from typing import Any
 
 import httpx
 import pytest
+from google.protobuf.json_format import MessageToDict
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from forewarn.conventions import INTENTS_PATH, RECORD, Stamp, Topic
 from forewarn_collector.gateway.admission import Admission
 from forewarn_collector.gateway.app import Gateway
 from forewarn_collector.gateway.keys import KeyRing
+from forewarn_collector.gateway.limits import Limits
 from forewarn_collector.log.interface import Appended, LogFull, LogUnavailable, Record, TopicPartition
 from forewarn_collector.log.memory import MemoryLog
 from forewarn_collector.state import open_state
@@ -41,7 +45,7 @@ def keys(tmp_path: Path) -> Iterator[KeyRing]:
 
 @pytest.fixture
 async def client(log: MemoryLog, keys: KeyRing) -> AsyncIterator[httpx.AsyncClient]:
-    gateway = Gateway(log, keys, max_body=1 << 20)
+    gateway = Gateway(log, keys, limits=Limits(body=1 << 20))
     headers = {"authorization": f"Bearer {keys.create('production').text}"} | PROTOBUF
     transport = httpx.ASGITransport(Intents(gateway.admission))
     async with httpx.AsyncClient(transport=transport, base_url="http://control", headers=headers) as client:
@@ -86,6 +90,23 @@ async def test_the_digest_is_of_the_unpacked_body(client: httpx.AsyncClient, log
 
     assert answer.json()["digest"] == hashlib.sha256(start).hexdigest()
     assert stored(log)[0].value == start
+
+
+@pytest.mark.parametrize("content_type", ["application/x-protobuf", "application/json"])
+async def test_the_digest_is_of_what_was_received(
+    client: httpx.AsyncClient, log: MemoryLog, start: bytes, content_type: str
+) -> None:
+    """An acknowledgement names what was sent, also where the log holds it in another form."""
+    newer = start + b"\xfa\x3e\x03new"
+    told = MessageToDict(ExportTraceServiceRequest.FromString(start))
+    (span,) = told["resourceSpans"][0]["scopeSpans"][0]["spans"]
+    span |= {"traceId": (1).to_bytes(16, "big").hex(), "spanId": (1).to_bytes(8, "big").hex()}
+    body = newer if content_type.endswith("protobuf") else json.dumps(told).encode()
+
+    answer = await client.post(INTENTS_PATH, content=body, headers={"content-type": content_type})
+
+    assert answer.json()["digest"] == hashlib.sha256(body).hexdigest()
+    assert stored(log)[0].value == start != body
 
 
 async def test_no_answer_before_it_is_durable(client: httpx.AsyncClient, log: MemoryLog, start: bytes) -> None:

@@ -44,7 +44,7 @@ def test_it_is_ready_when_it_says_so(server: Any) -> None:
     health = fetched(f"{server.ready['http']}/readyz")
 
     assert health[0] == 200
-    assert json.loads(health[1])["checks"] == {"log": "ok", "roles": "ok"}
+    assert json.loads(health[1])["checks"] == {"log": "ok", "doors": "ok", "roles": "ok"}
     assert set(server.ready) == {"http", "store", "reader", "keys"}
     assert {key.partition("_")[0] for key in server.ready["keys"].values()} == {"fwk"}
     assert set(server.ready["keys"]) == {"production", "development"}

@@ -13,7 +13,7 @@ import pytest
 from forewarn.settings import Settings as AgentSettings
 from forewarn_alerts.config_file import misspelt
 from forewarn_alerts.settings import AlertsConfig, load_config
-from forewarn_collector.gateway.admission import DEFAULT_MAX_BODY
+from forewarn_collector.gateway.limits import DEFAULT_MAX_BODY
 from forewarn_collector.log.sqlite import DEFAULT_MAX_BYTES, DEFAULT_RETENTION
 from forewarn_control.address import Address
 from forewarn_control.errors import BadSettings

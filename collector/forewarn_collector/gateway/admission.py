@@ -1,5 +1,6 @@
 """
-The road of a request, the same for spans and for intents: who sends, the whole body, can it be read, is it durable.
+The road of a request, the same over HTTP and gRPC, for spans and for intents: who sends, is there room for it, the
+whole body, can it be read, is it durable.
 
 Nothing here answers; it returns what was stored, or raises what to answer.
 """
@@ -10,22 +11,23 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
-
-from forewarn.conventions import Stamp
-from forewarn_collector.gateway.asgi import Receive, Scope, header, read_body
-from forewarn_collector.gateway.errors import ComeBackLater, NotAllowed, NotNow
+from forewarn.conventions import Stamp, Topic
+from forewarn_collector.gateway.compression import Coding
+from forewarn_collector.gateway.draining import Draining
+from forewarn_collector.gateway.errors import ComeBackLater, NotAllowed, NotNow, OverLimit
 from forewarn_collector.gateway.health import Appends
-from forewarn_collector.gateway.keys import KeyInfo, KeyRing, KeysUnavailable
+from forewarn_collector.gateway.incoming import Incoming, in_time
+from forewarn_collector.gateway.keys import KeyFault, KeyInfo, KeyRing, KeysUnavailable
+from forewarn_collector.gateway.limits import Lane, Limits
 from forewarn_collector.gateway.metrics import GatewayMetrics
 from forewarn_collector.gateway.payload import Form, Payload, read_payload
 from forewarn_collector.log.interface import Appended, Log, LogFull, LogUnavailable
 
-DEFAULT_MAX_BODY: Final = 64 << 20
-"""What the OTLP specification recommends."""
 READ_INLINE_BYTES: Final = 32 << 10
 """A larger body is read in a thread, so that start records behind it are not held up."""
 APPEND_TIMEOUT_S: Final = 8.0
@@ -33,10 +35,13 @@ APPEND_TIMEOUT_S: Final = 8.0
 
 TELL_EVERY_S: Final = 10.0
 NO_ANSWER: Final = "the log did not answer in time"
+_READERS: Final = {Topic.SPANS: 2, Topic.STARTS: 1}
+"""Threads by lane: so many large bodies are unpacked and looked through at once, and no more."""
+_STARTS_PART: Final = 2
 
 _log = logging.getLogger(__name__)
 
-Check = Callable[[ExportTraceServiceRequest], None]
+Check = Callable[[Payload], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,57 +54,82 @@ class Admitted:
 
 
 class Admission:
-    """Takes requests into a log. One for all the paths of a process."""
+    """Takes requests into a log. One for all the doors of a process; each door may have an event loop of its own."""
 
     def __init__(
         self,
         log: Log,
         keys: KeyRing,
         *,
-        max_body: int = DEFAULT_MAX_BODY,
+        limits: Limits | None = None,
         clock_ns: Callable[[], int] = time.time_ns,
         metrics: GatewayMetrics | None = None,
     ) -> None:
+        self.limits = limits or Limits()
         self._log = log
         self._keys = keys
-        self._max_body = max_body
         self._clock_ns = clock_ns
         self.metrics = metrics or GatewayMetrics()
         self.appends = Appends()
+        self.draining = Draining()
+        self._lanes = {
+            Topic.SPANS: Lane(self.limits, self.limits.in_flight_bytes),
+            Topic.STARTS: Lane(self.limits, self.limits.in_flight_bytes // _STARTS_PART),
+        }
+        self._readers = {topic: ThreadPoolExecutor(threads, f"read-{topic}") for topic, threads in _READERS.items()}
         self._told_at = -TELL_EVERY_S
 
-    async def admit(self, scope: Scope, receive: Receive, topic: str, *, check: Check | None = None) -> Admitted:
-        """THE road; returns only once the log holds the request. `check` may raise `BadPayload`."""
-        key = await self._authenticated(scope)
-        form = Form.of(scope)
-        raw = await read_body(scope, receive, limit=self._max_body)
-        payload = await self._read(raw, form)
-        if check is not None:
-            check(payload.request)
-        return Admitted(key, payload, await self._append(topic, payload, key))
+    def close(self) -> None:
+        """End the readers; call it when no request is in hand any more."""
+        for readers in self._readers.values():
+            readers.shutdown()
 
-    async def _authenticated(self, scope: Scope) -> KeyInfo:
-        scheme, _, text = header(scope, b"authorization").partition(" ")
+    async def admit(self, incoming: Incoming, topic: Topic, *, check: Check | None = None) -> Admitted:
+        """THE road; returns only once the log holds the request. `check` may raise `BadPayload`."""
+        with self.draining.request():
+            key = await self._authenticated(incoming.authorization)
+            form = incoming.form()
+            try:
+                with self._lanes[topic].enter(key.id) as share:
+                    within = self.limits.body_s
+                    raw = await in_time(incoming, limit=self.limits.body, hold=share.hold, within_s=within)
+                    payload = await self._read(raw, form, topic)
+                    del raw
+                    if check is not None:
+                        check(payload)
+                    share.hold(len(payload.value))
+                    appended = await self._append(topic, payload, key)
+            except OverLimit as refusal:
+                self.metrics.limited.labels(key.id, refusal.limit).inc()
+                raise
+            if payload.rejected:
+                self.metrics.rejected_spans.labels(key.id).inc(payload.rejected.spans)
+            return Admitted(key, payload, appended)
+
+    async def _authenticated(self, authorization: str) -> KeyInfo:
+        scheme, _, text = authorization.partition(" ")
         text = text.strip() if scheme.lower() == "bearer" else ""
         try:
             if self._keys.must_read(text):
-                key = await asyncio.to_thread(self._keys.verify, text)
+                found = await asyncio.to_thread(self._keys.check, text)
             else:
-                key = self._keys.verify(text)
+                found = self._keys.check(text)
         except KeysUnavailable as error:
             self._tell(error)
             raise NotNow("The ingest keys cannot be read now.", do="Send the same again.") from error
-        if key is None:
+        if isinstance(found, KeyFault):
+            self.metrics.keys_refused.labels(found).inc()
             raise NotAllowed(
-                "The ingest key is missing, wrong or revoked." if text else "The request carries no ingest key.",
+                "The ingest key is wrong, expired or revoked." if text else "The request carries no ingest key.",
                 do="Send `Authorization: Bearer <key>`; `forewarn keys create` makes one.",
             )
-        return key
+        return found
 
-    async def _read(self, raw: bytes, form: Form) -> Payload:
-        if len(raw) <= READ_INLINE_BYTES and not form.gzipped:
-            return read_payload(raw, form, limit=self._max_body)
-        return await asyncio.to_thread(read_payload, raw, form, limit=self._max_body)
+    async def _read(self, raw: bytes, form: Form, topic: Topic) -> Payload:
+        if len(raw) <= READ_INLINE_BYTES and form.coding is Coding.IDENTITY:
+            return read_payload(raw, form, limit=self.limits.body)
+        reading = partial(read_payload, raw, form, limit=self.limits.body)
+        return await asyncio.get_running_loop().run_in_executor(self._readers[topic], reading)
 
     async def _append(self, topic: str, payload: Payload, key: KeyInfo) -> Appended:
         began = time.perf_counter()
@@ -110,7 +140,7 @@ class Admission:
         }
         pending = self._log.append(topic, payload.value, key=payload.key, headers=stamps)
         try:
-            async with asyncio.timeout(APPEND_TIMEOUT_S):  # unlike `wait_for`, it costs no task of its own
+            async with asyncio.timeout(APPEND_TIMEOUT_S):
                 appended = await asyncio.wrap_future(pending)
         except LogFull as error:
             self._append_failed(error)

@@ -10,24 +10,26 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Final
 
+from google.protobuf.json_format import MessageToJson
 from google.rpc.status_pb2 import Status  # type: ignore[import-untyped] # googleapis-common-protos has no stubs
 
 from forewarn.conventions import LANE_HEADER, LANE_STARTS, TRACES_PATH, Topic
-from forewarn_collector.gateway.admission import DEFAULT_MAX_BODY, Admission
+from forewarn_collector.gateway.admission import Admission, Admitted
 from forewarn_collector.gateway.asgi import Answer, Receive, Scope, Send, header, lifespan, require
 from forewarn_collector.gateway.errors import NotFound, Refused, SenderGone
 from forewarn_collector.gateway.health import Health, Probe, healthy, log_probe, metrics_page
+from forewarn_collector.gateway.incoming import OverHttp
 from forewarn_collector.gateway.keys import KeyRing
+from forewarn_collector.gateway.limits import Limits
 from forewarn_collector.gateway.metrics import CODE_SENDER_GONE, GatewayMetrics
 from forewarn_collector.gateway.payload import MediaType
 from forewarn_collector.log.interface import Log
 
 _LANE: Final = LANE_HEADER.encode()
-_TAKEN: Final = {
+_ALL_TAKEN: Final = {
     MediaType.PROTOBUF: Answer(200, b"", MediaType.PROTOBUF),
     MediaType.JSON: Answer(200, b"{}", MediaType.JSON),
 }
-"""An empty ExportTraceServiceResponse: everything was taken."""
 
 
 class Gateway:
@@ -38,14 +40,15 @@ class Gateway:
         log: Log,
         keys: KeyRing,
         *,
-        max_body: int = DEFAULT_MAX_BODY,
+        limits: Limits | None = None,
         clock_ns: Callable[[], int] = time.time_ns,
         metrics: GatewayMetrics | None = None,
         checks: Mapping[str, Probe] | None = None,
     ) -> None:
-        self.admission = Admission(log, keys, max_body=max_body, clock_ns=clock_ns, metrics=metrics)
+        self.admission = Admission(log, keys, limits=limits, clock_ns=clock_ns, metrics=metrics)
         self._metrics = self.admission.metrics
-        self._health = Health({"log": log_probe(log, self.admission.appends), **(checks or {})})
+        probes = {"log": log_probe(log, self.admission.appends), "doors": self.admission.draining.trouble}
+        self._health = Health({**probes, **(checks or {})})
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -67,8 +70,7 @@ class Gateway:
             try:
                 require(scope, "POST")
                 topic = Topic.STARTS if header(scope, _LANE) == LANE_STARTS else Topic.SPANS
-                await self.admission.admit(scope, receive, topic)
-                answer = _TAKEN[media_type]
+                answer = _taken(await self.admission.admit(OverHttp(scope, receive), topic), media_type)
             except Refused as refusal:
                 answer = _in_otlp(refusal, media_type)
             except SenderGone:
@@ -92,6 +94,16 @@ def _spoken(scope: Scope) -> MediaType:
     """The form to answer in: the request's own, protobuf when that is none of ours."""
     is_json = header(scope, b"content-type").partition(";")[0].strip().lower() == MediaType.JSON
     return MediaType.JSON if is_json else MediaType.PROTOBUF
+
+
+def _taken(admitted: Admitted, media_type: MediaType) -> Answer:
+    """An ExportTraceServiceResponse; an empty one says that everything was taken."""
+    rejected = admitted.payload.rejected
+    if rejected is None:
+        return _ALL_TAKEN[media_type]
+    if media_type is MediaType.PROTOBUF:
+        return Answer(200, rejected.response().SerializeToString(), media_type)
+    return Answer(200, MessageToJson(rejected.response(), indent=None).encode(), media_type)
 
 
 def _in_otlp(refusal: Refused, media_type: MediaType) -> Answer:

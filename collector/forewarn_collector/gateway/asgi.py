@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from forewarn_collector.gateway.errors import SenderGone, TooLarge, WrongMethod
+from forewarn_collector.gateway.errors import SenderGone, WrongMethod, too_large
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -24,11 +24,13 @@ def header(scope: Scope, name: bytes) -> str:
     return ""
 
 
-async def read_body(scope: Scope, receive: Receive, *, limit: int) -> bytes:
+async def read_body(scope: Scope, receive: Receive, *, limit: int, hold: Callable[[int], None]) -> bytes:
     """The whole body as it was sent; refused as soon as it is known to be over the limit, so no more is ever held."""
     announced = header(scope, b"content-length")
-    if announced.isdecimal() and int(announced) > limit:
+    expected = int(announced) if announced.isdecimal() else 0
+    if expected > limit:
         raise too_large(limit)
+    hold(expected)
     chunks: list[bytes] = []
     size = 0
     while True:
@@ -39,16 +41,11 @@ async def read_body(scope: Scope, receive: Receive, *, limit: int) -> bytes:
         size += len(chunk)
         if size > limit:
             raise too_large(limit)
+        if size > expected:
+            hold(size)
         chunks.append(chunk)
         if not message.get("more_body", False):
             return chunks[0] if len(chunks) == 1 else b"".join(chunks)
-
-
-def too_large(limit: int) -> TooLarge:
-    return TooLarge(
-        f"The body is over the limit of {limit} bytes (counted after decompression).",
-        do="Send fewer spans in one request.",
-    )
 
 
 @dataclass(frozen=True, slots=True)

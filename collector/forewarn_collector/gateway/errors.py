@@ -6,8 +6,10 @@ What the gateway answers when it does not take a request.
   + NotAllowed        401   the key is missing, wrong or revoked
   + NotFound          404
   + WrongMethod       405
+  + TooSlow           408   the body did not arrive in time: send the same again
   + TooLarge          413   send less in one request
   + UnknownMediaType  415   send what the text names
+  + OverLimit         429   this key, or all together, ask for too much: send the same again after `retry_after_s`
   + ComeBackLater     429   the log is full: send the same again after `retry_after_s`
   + NotNow            503   nobody's fault: send the same again after `retry_after_s`
 * SenderGone                the sender hung up before the end of its request: nothing was taken, nobody to answer
@@ -76,6 +78,17 @@ class WrongMethod(Refused):
         return [(b"allow", self._allowed.encode())]
 
 
+class TooSlow(Refused):
+    """The rest of the request is not waited for; the connection ends with the answer."""
+
+    status = HTTPStatus.REQUEST_TIMEOUT
+    rpc_code = 14
+    retry_after_s = 1
+
+    def headers(self) -> list[tuple[bytes, bytes]]:
+        return [*super().headers(), (b"connection", b"close")]
+
+
 class TooLarge(Refused):
     """The body is over the limit, as sent or after decompression."""
 
@@ -90,11 +103,23 @@ class UnknownMediaType(Refused):
     rpc_code = 3
 
 
+class OverLimit(Refused):
+    """A limit of the key, or of all together, is met; `limit` names it."""
+
+    status = HTTPStatus.TOO_MANY_REQUESTS
+    rpc_code = 8
+    retry_after_s = 1
+
+    def __init__(self, text: str, *, do: str, limit: str) -> None:
+        super().__init__(text, do=do)
+        self.limit = limit
+
+
 class ComeBackLater(Refused):
     """The log is full until its consumers have caught up."""
 
     status = HTTPStatus.TOO_MANY_REQUESTS
-    rpc_code = 8
+    rpc_code = 14
     retry_after_s = 1
 
 
@@ -104,6 +129,13 @@ class NotNow(Refused):
     status = HTTPStatus.SERVICE_UNAVAILABLE
     rpc_code = 14
     retry_after_s = 1
+
+
+def too_large(limit: int) -> TooLarge:
+    return TooLarge(
+        f"The body is over the limit of {limit} bytes (counted after decompression).",
+        do="Send fewer spans in one request.",
+    )
 
 
 class SenderGone(Exception):

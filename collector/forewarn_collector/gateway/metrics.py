@@ -15,6 +15,13 @@ APPEND_SECONDS: Final = "forewarn_gateway_append_seconds"
 IN_FLIGHT: Final = "forewarn_gateway_requests_in_flight"
 """Gauge: requests begun and not yet answered."""
 
+LIMITED: Final = "forewarn_gateway_limited_total"
+"""Counter by `key` and `limit`: requests of a valid key that were told to come back, because it met a limit."""
+KEYS_REFUSED: Final = "forewarn_gateway_keys_refused_total"
+"""Counter by `why`: requests refused for their key: missing, unknown, wrong, revoked, expired."""
+REJECTED_SPANS: Final = "forewarn_gateway_rejected_spans_total"
+"""Counter by `key`: spans without usable ids that were left out of requests that were taken."""
+
 CODE_SENDER_GONE: Final = "499"
 """What nginx made the usual code for it."""
 
@@ -32,3 +39,6 @@ class GatewayMetrics:
             APPEND_SECONDS, "Time until durable.", ["topic"], buckets=_APPEND_BUCKETS, registry=self.registry
         )
         self.in_flight = Gauge(IN_FLIGHT, "Requests not yet answered.", registry=self.registry)
+        self.limited = Counter(LIMITED, "Requests over a limit.", ["key", "limit"], registry=self.registry)
+        self.keys_refused = Counter(KEYS_REFUSED, "Requests refused for their key.", ["why"], registry=self.registry)
+        self.rejected_spans = Counter(REJECTED_SPANS, "Spans left out.", ["key"], registry=self.registry)

@@ -16,8 +16,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 
 from forewarn_collector.gateway.errors import BadPayload
 
-_ID_BYTES: Final = {"traceId": 16, "spanId": 8, "parentSpanId": 8}
-_SNAKE_CASE: Final = {"trace_id": "traceId", "span_id": "spanId", "parent_span_id": "parentSpanId"}
+_IDS: Final = frozenset({"traceId", "spanId", "parentSpanId", "trace_id", "span_id", "parent_span_id"})
 
 
 def request_from_json(body: bytes) -> ExportTraceServiceRequest:
@@ -59,11 +58,7 @@ def _as_list(value: Any) -> list[Any]:
 
 
 def _read_ids(holder: dict[str, Any]) -> None:
-    for name in holder.keys() & (_ID_BYTES.keys() | _SNAKE_CASE.keys()):
-        text, size = holder[name], _ID_BYTES[_SNAKE_CASE.get(name, name)]
-        if text in (None, ""):
-            continue
-        raw = bytes.fromhex(text)
-        if len(raw) != size or len(text) != 2 * size:
-            raise ValueError(f"{name} must be {2 * size} hexadecimal digits")
-        holder[name] = base64.b64encode(raw).decode()
+    """Hexadecimal to what protobuf's JSON expects; whether an id is one is decided as for every other form."""
+    for name in holder.keys() & _IDS:
+        if holder[name]:
+            holder[name] = base64.b64encode(bytes.fromhex(holder[name])).decode()

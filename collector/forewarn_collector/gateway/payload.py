@@ -6,7 +6,6 @@ What came as protobuf is stored byte for byte, unless it holds what protobuf rea
 
 from __future__ import annotations
 
-import zlib
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
@@ -15,17 +14,12 @@ from google.protobuf.message import DecodeError
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from forewarn.conventions import SERVICE_INSTANCE_ID
-from forewarn_collector.gateway.asgi import Scope, header, too_large
+from forewarn_collector.gateway.compression import Coding, decompressed
 from forewarn_collector.gateway.errors import BadPayload, UnknownMediaType
 from forewarn_collector.gateway.otlp_json import request_from_json
+from forewarn_collector.gateway.partial import Rejected, leave_out_nameless
 from forewarn_collector.wire import Understood, wrong_field
 
-_GZIP_WINDOW: Final = 31
-"""zlib's way of saying: gzip header and trailer, nothing else."""
-_GZIP_MEMBERS: Final = 1024
-"""Whoever joins compressed files sends a few; each costs a decompressor of its own."""
-_GZIP_SLICE: Final = 16 << 10
-"""What is fed at once: zlib copies what of it lies behind the end of a member."""
 _SPANS_LOOKED_AT: Final = 64
 """A request of more spans gets its sender as key, without looking whether all are of one trace."""
 
@@ -39,77 +33,48 @@ class MediaType(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """How a request's body is written, as its headers say."""
+    """How a request's body is written."""
 
     media_type: MediaType
-    gzipped: bool
+    coding: Coding
 
     @classmethod
-    def of(cls, scope: Scope) -> Form:
-        """Read the headers; raises `UnknownMediaType`."""
-        media_type = header(scope, b"content-type").partition(";")[0].strip().lower()
+    def named(cls, content_type: str, content_encoding: str) -> Form:
+        """As the two headers of HTTP say; raises `UnknownMediaType`."""
+        media_type = content_type.partition(";")[0].strip().lower()
         if media_type not in set(MediaType):
             raise UnknownMediaType(
                 f"The content type {media_type!r} is not spoken here.",
                 do=f"Send {MediaType.PROTOBUF} or {MediaType.JSON}.",
             )
-        encoding = header(scope, b"content-encoding").lower()
-        if encoding not in {"", "identity", "gzip"}:
-            raise UnknownMediaType(
-                f"The content encoding {encoding!r} is not spoken here.", do="Send gzip, or no content encoding."
-            )
-        return cls(MediaType(media_type), encoding == "gzip")
+        return cls(MediaType(media_type), Coding.named(content_encoding))
 
 
 @dataclass(frozen=True, slots=True)
 class Payload:
     """A request that can be stored."""
 
+    received: bytes
+    """The body as its sender wrote it, decompressed: what an acknowledgement names."""
     value: bytes
     """Protobuf, ready for the log."""
     request: ExportTraceServiceRequest
     key: bytes
+    rejected: Rejected | None = None
 
 
 def read_payload(raw: bytes, form: Form, *, limit: int) -> Payload:
     """Everything between the body as sent and the log; raises `BadPayload` and `TooLarge`."""
-    body = decompressed(raw, limit=limit) if form.gzipped else raw
+    body = decompressed(raw, form.coding, limit=limit)
     if form.media_type is MediaType.JSON:
         request = request_from_json(body)
-        return Payload(request.SerializeToString(), request, _key(request))
-    found = _understood(body)
-    return Payload(found.value, found.request, _key(found.request))
-
-
-def decompressed(raw: bytes, *, limit: int) -> bytes:
-    """What a gzip body holds (all of its members), never making more than `limit` bytes of it."""
-    chunks: list[bytes] = []
-    rest, size, members = memoryview(raw), 0, 0
-    try:
-        while rest:
-            members += 1
-            if members > _GZIP_MEMBERS:
-                raise _not_gzip(f"it has more than {_GZIP_MEMBERS} members")
-            member = zlib.decompressobj(_GZIP_WINDOW)
-            while not member.eof:
-                if not rest:
-                    raise _not_gzip("it ends too early")
-                fed = rest[:_GZIP_SLICE]
-                chunk = member.decompress(fed, limit - size + 1)
-                size += len(chunk)
-                if size > limit:
-                    raise too_large(limit)
-                chunks.append(chunk)
-                rest = rest[len(fed) - len(member.unused_data) :]
-    except zlib.error as error:
-        raise _not_gzip(str(error)) from error
-    return b"".join(chunks)
-
-
-def _not_gzip(why: str) -> BadPayload:
-    return BadPayload(
-        f"The body is not the gzip it is said to be: {why}.", do="Compress the whole body, or not at all."
-    )
+        rejected = leave_out_nameless(request)
+        value = request.SerializeToString()
+    else:
+        found = _understood(body)
+        request, rejected = found.request, leave_out_nameless(found.request)
+        value = request.SerializeToString() if rejected else found.value
+    return Payload(body, value, request, _key(request), rejected)
 
 
 def _understood(body: bytes) -> Understood:

@@ -15,6 +15,7 @@ import uvicorn
 
 from forewarn_collector.gateway.app import Gateway
 from forewarn_collector.gateway.keys import KeyRing
+from forewarn_collector.gateway.limits import Limits
 from forewarn_collector.log.interface import Log, Record
 from forewarn_collector.log.sqlite import SqliteLog
 from forewarn_collector.state import open_state
@@ -44,7 +45,7 @@ def key(keys: KeyRing) -> str:
 
 @pytest.fixture
 def gateway(log: SqliteLog, keys: KeyRing) -> Gateway:
-    return Gateway(log, keys, max_body=MAX_BODY, clock_ns=lambda: 1_790_000_000_000_000_000)
+    return Gateway(log, keys, limits=Limits(body=MAX_BODY), clock_ns=lambda: 1_790_000_000_000_000_000)
 
 
 @pytest.fixture

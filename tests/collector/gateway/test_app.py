@@ -143,7 +143,7 @@ async def test_readiness_names_what_is_wrong(keys: KeyRing, direct: Direct) -> N
         log.close()
         down = await client.get("/readyz")
 
-    assert (ready.status_code, ready.json()["checks"]) == (200, {"log": "ok", "store": "ok"})
+    assert (ready.status_code, ready.json()["checks"]) == (200, {"log": "ok", "doors": "ok", "store": "ok"})
     assert (degraded.status_code, degraded.json()["checks"]["store"]) == (503, "no answer from the store")
     assert down.status_code == 503
     assert "closed" in down.json()["checks"]["log"]

@@ -47,7 +47,7 @@ async def test_a_log_that_takes_nothing_is_not_ready(keys: KeyRing, direct: Dire
         after = await client.get("/readyz")
 
     assert [answer.status_code for answer in (before, during, after)] == [200, 503, 200]
-    assert during.json()["checks"] == {"log": str(failure)}
+    assert during.json()["checks"] == {"log": str(failure), "doors": "ok"}
 
 
 def test_an_old_failure_is_forgotten() -> None:

@@ -95,7 +95,6 @@ async def test_truncated_protobuf_is_refused(client: httpx.AsyncClient, otlp: An
         b'{"resourceSpans": [5]}',
         b'{"resourceSpans": [{"scopeSpans": [{"spans": [{"traceId": "xyz"}]}]}]}',
         b'{"resourceSpans": [{"scopeSpans": [{"spans": [{"traceId": 12}]}]}]}',
-        b'{"resourceSpans": [{"scopeSpans": [{"spans": [{"traceId": "00"}]}]}]}',
         b'{"resourceSpans": [{"scopeSpans": [{"spans": [{"startTimeUnixNano": "soon"}]}]}]}',
         b'{"resourceSpans": [{"scopeSpans": [{"spans": [{"name": "\\ud800"}]}]}]}',
         b'{"resourceSpans":' + b"[" * 100_000,
@@ -184,7 +183,7 @@ async def test_gzip_of_many_members_costs_what_its_bytes_cost(
             return getattr(self._real, name)
 
     decompressobj = zlib.decompressobj
-    monkeypatch.setattr("forewarn_collector.gateway.payload.zlib.decompressobj", Counting)
+    monkeypatch.setattr("forewarn_collector.gateway.compression.zlib.decompressobj", Counting)
     headers = PROTOBUF | {"content-encoding": "gzip"}
     few = gzip.compress(b"\n\x00" * 50) + gzip.compress(b"\n\x00" * 50)
     many = gzip.compress(b"") * 100_000
@@ -262,8 +261,8 @@ async def test_content_types_may_carry_parameters(client: httpx.AsyncClient) -> 
     assert answer.status_code == 200
 
 
-@pytest.mark.parametrize(("encoding", "code"), [("identity", 200), ("", 200), ("deflate", 415), ("zstd", 415)])
-async def test_only_gzip_and_identity_are_spoken(client: httpx.AsyncClient, encoding: str, code: int) -> None:
+@pytest.mark.parametrize(("encoding", "code"), [("identity", 200), ("", 200), ("deflate", 415), ("br", 415)])
+async def test_other_encodings_are_not_spoken(client: httpx.AsyncClient, encoding: str, code: int) -> None:
     """Another encoding is refused by name, rather than read as what it is not."""
     answer = await client.post(TRACES, content=b"", headers=PROTOBUF | {"content-encoding": encoding})
 
@@ -317,7 +316,7 @@ async def test_keys_that_cannot_be_read_ask_for_the_same_again(
     def broken(_: str) -> None:
         raise KeysUnavailable("database is locked")
 
-    monkeypatch.setattr(keys, "verify", broken)
+    monkeypatch.setattr(keys, "check", broken)
     async with direct(gateway) as client:
         answer = await client.post(TRACES, content=b"", headers=PROTOBUF)
 
