@@ -111,7 +111,7 @@ def test_tables_are_all_there(served: Any) -> None:
     assert {row["name"] for row in held} <= set(re.findall(r"`(\w+)`", chapter("Tables and views")))
 
 
-@pytest.mark.parametrize("table", ["spans", "trace_times", "events"])
+@pytest.mark.parametrize("table", ["spans", "trace_times", "senders", "losses", "events"])
 def test_columns_are_all_there(served: Any, table: str) -> None:
     """
     Every column of a table is described in its chapter.

@@ -46,7 +46,13 @@ _BYTES_AT_FAULT: Final = ("RowInputFormat", "pushing to view")
 _NOT_NOW: Final = {159, 202, 210, 236, 241, 242, 243, 252, 319, 394}
 _INSERT_SETTINGS: Final = {"async_insert": "0"}
 # Age counts from the arrival: a sender whose clock says 1970 must not be forgotten at once.
-_ARRIVAL: Final = {"spans": "received_at", "calls": "received_at", "trace_times": "received_at", "events": "ts"}
+_ARRIVAL: Final = {
+    "spans": "received_at",
+    "calls": "received_at",
+    "trace_times": "received_at",
+    "senders": "received_at",
+    "events": "ts",
+}
 
 # Where decoding here begins to cost as much time under Python's lock as a page can be late by: about 45 spans, 3 ms.
 _SMALL_BYTES: Final = 64 << 10

@@ -93,7 +93,7 @@ def test_retention_is_a_setting_of_each_start(store_home: Path) -> None:
 
     store.query("DROP DATABASE test_retention SYNC")
     store.close()
-    assert kept == {"spans", "calls", "trace_times", "events"}
+    assert kept == {"spans", "calls", "trace_times", "senders", "events"}
 
 
 def test_age_counts_from_the_arrival(store_home: Path, otlp: Any) -> None:

@@ -25,12 +25,13 @@ SAID = {
 }
 TRACE = "ab" + "0" * 30
 JOINED_TRACE = "cd" + "0" * 30
+OWN_TRACE = "ee" + "0" * 30
 NEEDED = {"prefix": TRACE[:3], "words": "stale customers"}
 
 
 @pytest.fixture(scope="module")
 def asked(store_home: Path, otlp: Any) -> Iterator[EmbeddedStore]:
-    """A trace with a read call, two destructive ones of which one never ended, and a refused one; an incident."""
+    """A trace with a read call, two destructive ones of which one never ended, and a refused one; an incident; a loss."""
     store = EmbeddedStore(store_home, database="test_queries")
     store.migrate()
     now = time.time_ns() - 60_000_000_000
@@ -56,6 +57,9 @@ def asked(store_home: Path, otlp: Any) -> Iterator[EmbeddedStore]:
         )
         for number, (tool, effect, more, ended) in enumerate(calls, start=1)
     ]
+    lost = {"forewarn.lost.sequences": "5", "forewarn.lost.reason": "spool_full", "forewarn.sequence": 6}
+    lost |= {"gen_ai.operation.name": "loss"}
+    spans.append(recent.span(6, trace_id=bytes.fromhex(OWN_TRACE), start_time_unix_nano=now, attributes=lost))
     told = {"service.name": "janitor", "service.instance.id": "one", "deployment.environment": "Dev"}
     store.insert_spans([recent.record(*spans, resource=told)], token="1")
     happened = [
@@ -66,6 +70,9 @@ def asked(store_home: Path, otlp: Any) -> Iterator[EmbeddedStore]:
     shared = {"time_unix_nano": now, "trace_id": TRACE, "incident": "i1", "rule": "destructive-in-production"}
     joined = {"kind": "incident.hit", "trace_id": JOINED_TRACE}
     events = [orjson.dumps(shared | event | {"id": str(number)}) for number, event in enumerate([*happened, joined])]
+    refused = {"id": "r", "kind": "records.rejected", "time_unix_nano": now, "environment": "production"}
+    refused |= {"service": "janitor", "detail": {"sender": "one", "numbers": "7", "reason": "no OTLP"}}
+    events.append(orjson.dumps(refused))
     store.insert_events([Record(Topic.EVENTS, 0, number, event) for number, event in enumerate(events)], token="1")
     yield store
     store.query("DROP DATABASE test_queries SYNC")
@@ -111,7 +118,19 @@ def test_each_question_is_answered(asked: EmbeddedStore, name: str) -> None:
         ("incidents", {}, "failed", [["#agents"]]),
         ("refused-calls", {}, "error_type", ["NotRecorded"]),
         ("environment-mismatch", {}, "claimed", ["Dev"]),
-        ("senders", {}, "last_sequence", [4]),
+        ("senders", {}, "last_sequence", [6]),
+        ("traces", {}, "trace_id", [TRACE]),
+        ("sender-numbers", {}, "received", [5]),
+        ("sender-numbers", {"sender": "on"}, "issued", [6]),
+        ("sender-numbers", {"sender": "two"}, "issued", []),
+        ("gaps", {}, "first", [5]),
+        ("gaps", {"sender": "one", "service": "janitor", "environment": "production"}, "last", [5]),
+        ("gaps", {"environment": "test"}, "records", []),
+        ("gaps", {"since": 1}, "records", []),
+        ("losses", {}, "numbers", ["5"]),
+        ("losses", {"service": "other"}, "numbers", []),
+        ("rejected-records", {}, "numbers", ["7"]),
+        ("rejected-records", {"sender": "two"}, "numbers", []),
     ],
 )
 def test_what_is_asked_is_what_is_answered(

@@ -21,6 +21,7 @@ SELECT
     countIf(record = 'start') AS unfinished
 FROM spans
 WHERE received_at >= now64(9) - toIntervalSecond({since:UInt32})
+    AND operation NOT IN ('sender', 'loss')
     AND ({environment:String} = '' OR spans.environment = {environment:String})
     AND ({service:String} = '' OR spans.service = {service:String})
 GROUP BY spans.trace_id
