@@ -15,16 +15,15 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
+from http.client import HTTPException
 from typing import Any, Final
 
-import urllib3
-
 from forewarn.conventions import INTENTS_PATH
+from forewarn.recording.connections import Connections
 from forewarn.recording.gateway import cause_of, request_headers, retry_after_s, untraced
 from forewarn.recording.interface import Acknowledgement, Acknowledger, Unacknowledged
-from forewarn.recording.workers import MOST_THREADS, Workers
+from forewarn.recording.workers import Workers
 
-_LARGEST_ANSWER: Final = 1 << 16
 _RETRIED: Final = frozenset({408, 429, 502, 503, 504})
 _FIRST_PAUSE_S: Final = 0.05
 _LONGEST_PAUSE_S: Final = 1.0
@@ -70,7 +69,7 @@ class GatewayAcknowledger:
         self._headers = request_headers(key)
         self._patience_s = patience_s
         self._clock = clock
-        self._pool = urllib3.PoolManager(maxsize=MOST_THREADS, retries=False)
+        self._connections = Connections(endpoint)
         self._workers: Workers[Acknowledgement] = Workers("forewarn-acknowledger")
 
     @property
@@ -83,7 +82,7 @@ class GatewayAcknowledger:
 
     def close(self) -> None:
         self._workers.close()
-        self._pool.clear()
+        self._connections.close()
 
     def _exchange(self, request: bytes, deadline: float) -> Acknowledgement:
         pause_s = _FIRST_PAUSE_S
@@ -103,33 +102,15 @@ class GatewayAcknowledger:
             raise _too_late(self._patience_s)
         try:
             with untraced():
-                response = self._pool.request(
-                    "POST",
-                    self._url,
-                    body=request,
-                    headers=self._headers,
-                    timeout=urllib3.Timeout(total=left_s),
-                    redirect=False,
-                    preload_content=False,
-                )
-                body = self._body(response, deadline)
-        except (urllib3.exceptions.HTTPError, OSError) as error:
+                reply = self._connections.post(INTENTS_PATH, request, self._headers, deadline=deadline)
+        except (HTTPException, OSError) as error:
             if self._clock() >= deadline:
                 raise _too_late(self._patience_s) from error
             raise _Retryable(f"{self._url}: {cause_of(error)}") from error
-        if response.status in _RETRIED:
-            raise _Retryable(f"{self._url} answered {response.status}", retry_after_s(response.headers) or 0.0)
-        return read_answer(response.status, body, request, url=self._url)
-
-    def _body(self, response: urllib3.BaseHTTPResponse, deadline: float) -> bytes:
-        body = b""
-        while part := response.read1(_LARGEST_ANSWER):
-            body += part
-            if len(body) > _LARGEST_ANSWER or self._clock() > deadline:
-                response.close()
-                break
-        response.release_conn()
-        return body
+        if reply.status in _RETRIED:
+            after_s = retry_after_s({"retry-after": reply.retry_after}) or 0.0
+            raise _Retryable(f"{self._url} answered {reply.status}", after_s)
+        return read_answer(reply.status, reply.body, request, url=self._url)
 
 
 class Unconfigured:
