@@ -8,6 +8,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 import pytest
@@ -38,7 +39,7 @@ class Peer:
             except OSError:
                 return
             self.accepted += 1
-            with connection:
+            with connection, suppress(ConnectionError):
                 while connection.recv(1 << 16):
                     connection.sendall(self.answer)
                     if self.hangs_up:
