@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
@@ -61,6 +61,10 @@ class Corpus:
 
     seed: int = 1
     start_ns: int = 1_790_000_000_000_000_000
+    tools: Mapping[str, str] = field(default_factory=lambda: dict(_TOOLS))
+    """Name -> effect of the tools that are called."""
+    environments: tuple[str, ...] = ("staging", "production", "production")
+    """What the senders claim, in turn."""
     _random: random.Random = field(init=False)
     _vocabulary: list[str] = field(init=False)
     _now_ns: int = field(init=False)
@@ -86,7 +90,7 @@ class Corpus:
             names.SERVICE_NAME: f"service-{number % 12}",
             names.SERVICE_INSTANCE_ID: f"instance-{number}",
             names.HOST_NAME: f"host-{number % 7}",
-            names.DEPLOYMENT_ENVIRONMENT_NAME: "production" if number % 3 else "staging",
+            names.DEPLOYMENT_ENVIRONMENT_NAME: self.environments[number % len(self.environments)],
             names.SDK_NAME: "opentelemetry",
             names.SDK_VERSION: "1.45.2",
             "telemetry.sdk.language": "python",
@@ -118,7 +122,7 @@ class Corpus:
         self._say(span, {names.OPERATION_NAME: "invoke_agent"})
 
     def _call(self, into: ScopeSpans, trace_id: bytes, parent: bytes, *, agent: str, reasoning: str) -> None:
-        tool = self._random.choice(list(_TOOLS))
+        tool = self._random.choice(list(self.tools))
         end = self._span(into, trace_id, parent, name=f"execute_tool {tool}", agent=agent)
         arguments = {"query": self._text(150, 600), "limit": self._random.randrange(1000), "force": True}
         said: dict[str, str | int | bool] = {
@@ -129,7 +133,7 @@ class Corpus:
             names.TOOL_CALL_ARGUMENTS: json.dumps(arguments),
             names.REASONING: reasoning[:700],
             names.REASONING_SPAN_ID: self._random.randbytes(8).hex(),
-            names.EFFECT: _TOOLS[tool],
+            names.EFFECT: self.tools[tool],
             names.EFFECT_SOURCE: "declared",
             names.CALL_DIGEST: self._random.randbytes(32).hex(),
             names.DECISION: "allow",
