@@ -42,8 +42,10 @@ class Wire:
     def close(self) -> None: ...
 
 
-def make(folder: Path, sender: str = "me", **limits: int) -> SegmentSpool:
-    return SegmentSpool(folder, sender, b"", **{"max_bytes": 1 << 30, **limits})
+def make(folder: Path, sender: str = "me", *, segment_bytes: int = 1 << 23) -> SegmentSpool:
+    spool = SegmentSpool(folder, sender, b"", max_bytes=1 << 30)
+    spool.segment_bytes = segment_bytes
+    return spool
 
 
 def test_start_records_go_first(tmp_path: Path) -> None:

@@ -76,7 +76,8 @@ def test_what_waits_is_what_was_not_acknowledged(tmp_path: Path) -> None:
     """
     Whole frames behind the acknowledged offset, over all segments; a segment that has arrived counts nothing.
     """
-    spool = SegmentSpool(tmp_path, "me", b"resource", max_bytes=1 << 20, segment_bytes=200)
+    spool = SegmentSpool(tmp_path, "me", b"resource", max_bytes=1 << 20)
+    spool.segment_bytes = 200
     sizes = []
 
     for record in (b"x" * 90, b"y" * 90, b"z" * 90):

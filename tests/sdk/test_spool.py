@@ -5,7 +5,6 @@ The spool: what was appended is there after whatever happened to its process or 
 from __future__ import annotations
 
 import errno
-import logging
 import os
 import threading
 from collections.abc import Callable, Iterator
@@ -16,8 +15,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from forewarn.recording import spool as spool_module
-from forewarn.recording.claims import Claim, take_abandoned
+from forewarn.recording import series
+from forewarn.recording.claims import Claim
 from forewarn.recording.interface import FrameKind, Spool, SpoolUnavailable
 from forewarn.recording.memory import MemorySpool
 from forewarn.recording.segments import Damage, Frame, SegmentReader, encode_frame, encode_header
@@ -26,8 +25,10 @@ from forewarn.recording.spool import SegmentSpool
 START, OTHER = FrameKind.START, FrameKind.OTHER
 
 
-def make(folder: Path, sender: str = "a", **limits: int) -> SegmentSpool:
-    return SegmentSpool(folder, sender, b"resource", **{"max_bytes": 1 << 30, **limits})
+def make(folder: Path, sender: str = "a", *, max_bytes: int = 1 << 30, segment_bytes: int = 0) -> SegmentSpool:
+    spool = SegmentSpool(folder, sender, b"resource", max_bytes=max_bytes)
+    spool.segment_bytes = segment_bytes or spool.segment_bytes
+    return spool
 
 
 def read(path: Path) -> list[tuple[FrameKind, bytes]]:
@@ -118,7 +119,7 @@ def test_one_write_per_record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     spool.append(START, b"first opens the segment")
     writes: list[int] = []
     real = os.write
-    monkeypatch.setattr(spool_module.os, "write", lambda fd, data: writes.append(len(data)) or real(fd, data))
+    monkeypatch.setattr(series.os, "write", lambda fd, data: writes.append(len(data)) or real(fd, data))
 
     spool.append(START, b"x" * 100)
 
@@ -146,7 +147,7 @@ def test_the_bound_refuses_new_records_until_there_is_room(tmp_path: Path, monke
     What is in the spool of an environment is bounded, other processes' segments included.
     """
     clock = [0.0]
-    monkeypatch.setattr(spool_module.time, "monotonic", lambda: clock[0])
+    monkeypatch.setattr(series.time, "monotonic", lambda: clock[0])
     (tmp_path / "other-000001.segment").write_bytes(b"x" * 3000)
     spool = make(tmp_path, segment_bytes=1000, max_bytes=4000)
     for _ in range(7):
@@ -171,17 +172,17 @@ def test_a_disk_that_is_full_is_told_and_heals(tmp_path: Path, monkeypatch: pyte
     spool = make(tmp_path)
     spool.append(OTHER, b"before")
     real = os.write
-    monkeypatch.setattr(spool_module.os, "write", lambda fd, data: real(fd, data[: len(data) // 2]))
+    monkeypatch.setattr(series.os, "write", lambda fd, data: real(fd, data[: len(data) // 2]))
     with pytest.raises(SpoolUnavailable, match="disk is full"):
         spool.append(OTHER, b"lost")
 
     def no_space(_fd: int, _data: bytes) -> int:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(spool_module.os, "write", no_space)
+    monkeypatch.setattr(series.os, "write", no_space)
     with pytest.raises(SpoolUnavailable, match="No space left"):
         spool.append(OTHER, b"lost too")
-    monkeypatch.setattr(spool_module.os, "write", real)
+    monkeypatch.setattr(series.os, "write", real)
 
     spool.append(OTHER, b"after")
 
@@ -214,9 +215,9 @@ def test_a_record_from_inside_of_append_is_kept(tmp_path: Path, monkeypatch: pyt
             spool.append(OTHER, b"inner" * 50)
         return real(descriptor, data)
 
-    monkeypatch.setattr(spool_module.os, "write", write)
+    monkeypatch.setattr(series.os, "write", write)
     spool.append(OTHER, b"outer" * 10)
-    monkeypatch.setattr(spool_module.os, "write", real)
+    monkeypatch.setattr(series.os, "write", real)
     spool.append(OTHER, b"next" * 30)
 
     assert [record[:5] for _, record in contents(tmp_path)] == [b"opens", b"inner", b"outer", b"nextn"]
@@ -325,15 +326,15 @@ def test_a_name_has_one_owner(tmp_path: Path) -> None:
     """
     spool = make(tmp_path, "alive")
     spool.append(OTHER, b"x")
-    assert take_abandoned(tmp_path) == []
+    assert Claim.take(tmp_path, "alive") is None
     spool.close()
 
-    first = take_abandoned(tmp_path)
-    second = take_abandoned(tmp_path)
+    first = Claim.take(tmp_path, "alive")
+    second = Claim.take(tmp_path, "alive")
 
-    assert [claim.sender for claim in first] == ["alive"]
-    assert second == []
-    first[0].give_back()
+    assert first is not None
+    assert second is None
+    first.give_back()
     assert [path.name for path in tmp_path.glob("*.lock")] == ["alive.lock"]
 
 
@@ -363,26 +364,3 @@ def test_a_removed_lock_is_not_held(tmp_path: Path) -> None:
     assert again is not None
     again.give_back()
     assert list(tmp_path.iterdir()) == []
-
-
-def test_damage_is_reported(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """
-    Bytes that cannot be read are skipped with a line in the log, once.
-    """
-    from forewarn.recording.outgoing import Outgoing
-
-    path = tmp_path / "a-1.segment"
-    path.write_bytes(encode_header(b"r") + encode_frame(OTHER, b"x") + encode_frame(OTHER, b"torn")[:-2])
-    reader = SegmentReader.open(path)
-    assert reader is not None
-    outgoing = Outgoing(reader, reader.size())
-
-    with caplog.at_level(logging.WARNING, "forewarn"):
-        assert outgoing.next_starts() is None
-        batch = outgoing.next_rest()
-        outgoing.rest_arrived(batch)
-
-    assert batch.records == [b"x"]
-    assert outgoing.has_arrived
-    assert caplog.text.count("unreadable bytes") == 1
-    outgoing.close()

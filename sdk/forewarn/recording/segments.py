@@ -20,7 +20,7 @@ import zlib
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Self
 
 from forewarn.recording.interface import FrameKind
 
@@ -67,11 +67,19 @@ class SegmentReader:
     path: Path
     descriptor: int
     resource: bytes
+    first: int
+    """Where the first frame begins."""
     acknowledged: int
+    is_sound: bool = True
+    """Whether the header is what was written; else resource and offset are stand-ins."""
 
     @classmethod
-    def open(cls, path: Path) -> SegmentReader | None:
-        """None if the file is not a segment, or its header was never completed: then it holds no frame either."""
+    def open(cls, path: Path, *, stand_in: bytes = b"") -> SegmentReader | None:
+        """
+        None if the file is not a segment, or its header was never completed: then it holds no frame either.
+
+        `stand_in` takes the place of a resource that was damaged, if there is a frame behind it.
+        """
         descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
         header = os.pread(descriptor, _HEADER.size, 0)
         if len(header) == _HEADER.size:
@@ -80,7 +88,10 @@ class SegmentReader:
             if magic == SEGMENT_MAGIC and len(resource) == length and zlib.crc32(resource) == checksum:
                 first = _HEADER.size + length
                 believable = first <= acknowledged <= os.fstat(descriptor).st_size
-                return cls(path, descriptor, resource, acknowledged if believable else first)
+                return cls(path, descriptor, resource, first, acknowledged if believable else first)
+            first = os.pread(descriptor, _READ_SIZE, 0).find(FRAME_MAGIC)
+            if stand_in and first >= 0:
+                return cls(path, descriptor, stand_in, first, first, is_sound=False)
         os.close(descriptor)
         return None
 
@@ -104,6 +115,12 @@ class SegmentReader:
 
     def close(self) -> None:
         os.close(self.descriptor)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
 
 def _frames(block: bytes, base: int, *, is_last: bool) -> tuple[list[Frame | Damage], int]:

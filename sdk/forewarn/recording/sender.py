@@ -27,6 +27,7 @@ RESCAN_S: Final = 10.0
 """How often it looks for segments whose owner has died meanwhile."""
 _FIRST_BACKOFF_S: Final = 0.2
 _LONGEST_BACKOFF_S: Final = 5.0
+_SHORTEST_WAIT_S: Final = 0.01
 _UNWELCOME_S: Final = 30.0
 """A key or an address that is wrong takes a person to mend."""
 
@@ -51,7 +52,7 @@ class Sender:
         self._complained_of: Verdict | str | None = None
         self._adopt_at = 0.0
         self.pulse: Callable[[], float] | None = None
-        """Called with every round; answers how long until it is to be called again."""
+        """Called from the sender's thread; answers how long until it is to be called again."""
         self._wake_within_s = RESCAN_S
 
     def notify(self) -> None:
@@ -66,9 +67,12 @@ class Sender:
     def start(self) -> None:
         with self._rounds:
             if self._thread is None and not self._is_stopped:
-                self._thread = threading.Thread(target=self._run, name="forewarn-sender", daemon=True)
-                self._thread.start()
-                self._bell.put(None)
+                thread = threading.Thread(target=self._run, name="forewarn-sender", daemon=True)
+                # An interpreter that is ending starts none; then the records are for the next process.
+                with suppress(RuntimeError):
+                    thread.start()
+                    self._thread = thread
+                    self._bell.put(None)
 
     def flush(self, timeout_s: float) -> bool:
         """Send now; True once all that was spooled before this call has arrived, False if it has not in time."""
@@ -77,7 +81,8 @@ class Sender:
             goal = self._begun + 1
             self._hurry.set()
             self._bell.put(None)
-            self._rounds.wait_for(lambda: self._clean >= goal or self._is_stopped, timeout_s)
+            if self._thread is not None:
+                self._rounds.wait_for(lambda: self._clean >= goal or self._is_stopped, timeout_s)
             return self._clean >= goal
 
     def stop(self, timeout_s: float) -> None:
@@ -98,7 +103,7 @@ class Sender:
             self._hurry.clear()
             delay_s = self._attempt()
             if delay_s and not self._is_stopped:
-                self._hurry.wait(delay_s)
+                self._wait(delay_s)
                 self._bell.put(None)
         self._drain.close()
 
@@ -106,18 +111,29 @@ class Sender:
         with suppress(Empty):
             self._bell.get(timeout=self._wake_within_s)
 
+    def _wait(self, delay_s: float) -> None:
+        """Leave the gateway alone, unless somebody is in a hurry; signs of life are spooled nevertheless."""
+        until = time.monotonic() + delay_s
+        while (left_s := until - time.monotonic()) > 0:
+            self._feel_pulse()
+            if self._hurry.wait(min(left_s, self._wake_within_s)):
+                return
+
     def _attempt(self) -> float:
         """One round; how long to leave the gateway alone after it."""
         with self._rounds:
             self._begun += 1
             this = self._begun
         try:
-            self._look_around()
+            self._feel_pulse()
             self._drain.round()
+            self._look_around()
         except NotNow as refusal:
+            self._give_back()
             return self._wait_after(refusal.answer)
         # The outermost boundary of this thread: whatever happens, it lives, and the records stay where they are.
         except Exception as error:  # noqa: BLE001
+            self._give_back()
             return self._wait_after_failure(error)
         if self._complained_of is not None:
             _log.warning("Forewarn reaches its gateway again; waiting records have been sent.")
@@ -129,10 +145,18 @@ class Sender:
 
     def _look_around(self) -> None:
         if time.monotonic() >= self._adopt_at:
+            while self._drain.adopt():
+                self._drain.round()
             self._adopt_at = time.monotonic() + RESCAN_S
-            self._drain.adopt()
+
+    def _give_back(self) -> None:
+        """While nothing can be sent, what others left must not be kept from whoever can send it, or needs the room."""
+        self._drain.let_go()
+        self._adopt_at = 0.0
+
+    def _feel_pulse(self) -> None:
         if self.pulse is not None:
-            self._wake_within_s = min(RESCAN_S, self.pulse())
+            self._wake_within_s = max(min(RESCAN_S, self.pulse()), _SHORTEST_WAIT_S)
 
     def _wait_after_failure(self, error: Exception) -> float:
         """Told once, by type and place: the error's own text may hold what was sent, the key in its header too."""

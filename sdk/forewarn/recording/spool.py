@@ -1,15 +1,15 @@
 """
 The spool: records appended to this process's own segment files, each by one `write` before its call runs.
 
-Why this survives `kill -9`: the kernel has the bytes when `write` returns; the process is no longer needed. (It is not
-synced to disk: a machine that loses power may lose the last seconds. Calls that must not be lost take the acknowledged
-road.) What can go wrong, and what then:
+Why this survives `kill -9`: the kernel has the bytes when `write` returns; the process is no longer needed. Records of
+the effects in `sync_effects` are on the disk, too, when `append` returns (see `commits`); others may be lost by a
+machine that loses power. Calls that must not be lost take the acknowledged road. What can go wrong, and what then:
 
 - killed inside a write: a torn last frame; readers skip it by its checksum (see `segments`);
 - disk full: a short write is cut off again, the record is refused with SpoolUnavailable, and the next one tries anew;
 - killed between sending and remembering it: sent again, and the store counts it once;
 - two processes, one folder: each writes its own segments under its own lock (see `claims`);
-- the gateway stays away: the folder's total is bounded; beyond it records are refused, so that the disk is not filled.
+- the gateway stays away: the folder's total is bounded, and reads go first (see `retention`); then records are refused.
 
 A generator that is garbage collected, or a signal handler, may call `append` in the middle of `append`; then the inner
 one writes its frame and leaves rotation to the outer one.
@@ -17,29 +17,33 @@ one writes its frame and leaves rotation to the outer one.
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final
 
-from forewarn.conventions import Effect
-from forewarn.recording.claims import SEGMENT_SUFFIX, Claim
+from forewarn.conventions import Effect, LossReason
+from forewarn.recording.claims import READS_SUFFIX, SEGMENT_SUFFIX, Claim
+from forewarn.recording.commits import GroupCommit, Mark
+from forewarn.recording.filesystems import network_file_system
 from forewarn.recording.interface import FrameKind, SpoolUnavailable
+from forewarn.recording.losses import Lost
+from forewarn.recording.retention import Retention
 from forewarn.recording.segments import encode_frame, encode_header
+from forewarn.recording.series import Series, Written, full
 
-SEGMENT_BYTES: Final = 8 << 20
-_RETRY_AFTER_S: Final = 1.0
-"""How long trouble with the folder is taken for granted before it is tried again."""
+SEGMENT_BYTES: Final = 1 << 20
+"""What is dropped when the bound is reached is a segment at once, so they are small."""
+_SEGMENTS_AT_LEAST: Final = 8
+_READ: Final = Effect.READ
+
+_log = logging.getLogger("forewarn")
 
 
-class Written(NamedTuple):
-    """A segment of this process, and up to where it holds whole frames."""
-
-    path: Path
-    size: int
-    is_current: bool
+def tell_nobody(reason: LossReason, sequences: Iterable[int], effect: Effect) -> None:
+    """For a spool without a ledger: the log says it all the same."""
 
 
 class SegmentSpool:
@@ -52,65 +56,73 @@ class SegmentSpool:
         resource: bytes,
         *,
         max_bytes: int,
-        segment_bytes: int = SEGMENT_BYTES,
+        sync_effects: frozenset[Effect] = frozenset(),
+        on_lost: Lost = tell_nobody,
     ) -> None:
         self.folder = folder
         self.sender = sender
-        self._header = encode_header(resource)
-        self._max_bytes = max_bytes
-        self._segment_bytes = segment_bytes
+        self.segment_bytes = min(SEGMENT_BYTES, max_bytes // _SEGMENTS_AT_LEAST)
         self.on_append: Callable[[], None] | None = None
         """Told of every record, after it was written."""
+        self._header = encode_header(resource)
+        self._max_bytes = max_bytes
+        self._retention = Retention(folder, max_bytes, on_lost)
+        self._sync_effects = sync_effects
         self._lock = threading.RLock()
         self._claim: Claim | None = None
-        self._descriptor = -1
-        self._path = folder
+        self._reads = self._series(READS_SUFFIX, is_synced=_READ in sync_effects)
+        self._others = self._series(SEGMENT_SUFFIX, is_synced=bool(sync_effects - {_READ}))
         self._segments = 0
-        self._size = 0
         self._full: list[Written] = []
-        self._room = -1
-        self._trouble = ""
-        self._try_again_at = 0.0
         self._is_opening = False
         self._is_closed = False
+        self._has_looked_at_disk = False
 
-    def append(self, kind: FrameKind, record: bytes, effect: Effect | None = None) -> None:  # noqa: ARG002
+    def append(self, kind: FrameKind, record: bytes, effect: Effect | None = None) -> None:
         frame = encode_frame(kind, record)
+        series = self._reads if effect is _READ else self._others
         with self._lock:
-            if self._size + len(frame) > self._room:
-                self._make_room(len(frame))
+            if series.size + len(frame) > series.room:
+                self._make_room(series, len(frame))
+            series.write(frame)
+            mark = series.mark
+        if self._sync_effects and series.commit is not None and effect in self._sync_effects:
             try:
-                written = os.write(self._descriptor, frame)
+                series.commit.reach(mark)
             except OSError as error:
-                raise SpoolUnavailable(f"cannot write to {self._path}: {error.strerror}") from error
-            if written < len(frame):
-                os.ftruncate(self._descriptor, os.fstat(self._descriptor).st_size - written)
-                raise SpoolUnavailable(f"cannot write to {self._path}: the disk is full")
-            self._size += written
+                raise SpoolUnavailable(f"cannot sync {series.path} to the disk: {error.strerror}") from error
         if self.on_append is not None:
             self.on_append()
 
     def written(self) -> list[Written]:
         """This process's segments, oldest first; between two writes, so that each ends with a whole frame."""
         with self._lock:
-            current = [Written(self._path, os.fstat(self._descriptor).st_size, True)] if self._descriptor >= 0 else []
-            return [*self._full, *current]
+            return [*self._full, *self._others.current(), *self._reads.current()]
+
+    def give_up(self, path: Path) -> None:
+        """Write no more into a segment that is gone or about to be, and know it no longer."""
+        with self._lock:
+            for series in (self._others, self._reads):
+                if series.path == path:
+                    self._seal(series)
+            self._full = [segment for segment in self._full if segment.path != path]
 
     def forget(self, path: Path) -> None:
         """Remove a segment that has arrived whole."""
         with self._lock:
-            self._full = [segment for segment in self._full if segment.path != path]
+            self.give_up(path)
             path.unlink(missing_ok=True)
 
     def seal(self) -> None:
-        """Append to the current segment no more, so that it can be removed when it has arrived."""
+        """Append to the current segments no more, so that they can be removed when they have arrived."""
         with self._lock:
-            self._seal()
+            self._seal(self._others)
+            self._seal(self._reads)
 
     def rest(self) -> None:
         """Leave nothing open; what has not arrived is for the next process. A later record begins anew."""
         with self._lock:
-            self._seal()
+            self.seal()
             self._full = []
             if self._claim is not None:
                 self._claim.give_back()
@@ -123,66 +135,86 @@ class SegmentSpool:
 
     def drop_copies(self) -> None:
         """In a forked child: close the inherited descriptors; the files are the parent's."""
-        if self._descriptor >= 0:
-            os.close(self._descriptor)
-            self._descriptor, self._size, self._room = -1, 0, -1
+        self._others.let_go()
+        self._reads.let_go()
         if self._claim is not None:
             self._claim.drop_copy()
             self._claim = None
 
-    def _make_room(self, needed: int) -> None:
+    def _series(self, suffix: str, *, is_synced: bool) -> Series:
+        return Series(suffix, GroupCommit(lambda: self._copy(suffix)) if is_synced else None)
+
+    def _copy(self, suffix: str) -> tuple[Mark, int]:
+        """How far a series is written, with a descriptor that stays valid when its segment is sealed meanwhile."""
+        with self._lock:
+            series = self._reads if suffix == READS_SUFFIX else self._others
+            return series.mark, os.dup(series.descriptor) if series.descriptor >= 0 else -1
+
+    def _make_room(self, series: Series, needed: int) -> None:
         """Have a segment open that may take so much more, or raise what is in the way."""
         if self._is_opening:
-            if self._descriptor < 0:
+            if series.descriptor < 0:
                 raise SpoolUnavailable("it was being opened when another record came from inside of that")
             return
         if self._is_closed:
             raise SpoolUnavailable("it was closed by forewarn.shutdown()")
-        if self._trouble and time.monotonic() < self._try_again_at:
-            raise SpoolUnavailable(self._trouble)
+        series.raise_if_troubled()
         self._is_opening = True
         try:
-            self._trouble = self._open_next(needed)
+            self._open_next(series, needed)
+        except SpoolUnavailable as trouble:
+            series.remember(trouble)
+            raise
         except OSError as error:
-            self._trouble = f"cannot write to {self.folder}: {error.strerror}"
+            if isinstance(error, FileNotFoundError):
+                # Somebody removed the folder, and our lock with it: begin anew.
+                self.rest()
+            unwritable = SpoolUnavailable(f"cannot write to {self.folder}: {error.strerror}")
+            series.remember(unwritable)
+            raise unwritable from error
         finally:
             self._is_opening = False
-        if self._trouble:
-            self._try_again_at = time.monotonic() + _RETRY_AFTER_S
-            raise SpoolUnavailable(self._trouble)
 
-    def _open_next(self, needed: int) -> str:
-        """Begin a segment if the current one is full and the folder has room; else say what is in the way."""
-        if self._claim is None:
-            self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-            self._claim = Claim.make(self.folder, self.sender)
-        held = sum(path.stat().st_size for path in self.folder.glob(f"*{SEGMENT_SUFFIX}"))
-        left = self._max_bytes - held
+    def _open_next(self, series: Series, needed: int) -> None:
+        """Begin a segment if the current one is full and the folder has room."""
+        claim = self._claim = self._claim or self._make_claim()
+        left = self._retention.make_room(
+            needed, for_reads=series is self._reads, own=claim.sender, give_up=self.give_up
+        )
         if left < needed:
-            return f"{self.folder} holds {held} bytes that are not delivered; the bound is {self._max_bytes}"
-        if self._descriptor < 0 or self._size + needed > self._segment_bytes:
-            self._seal()
+            raise full(self.folder, self._max_bytes, left)
+        if series.descriptor < 0 or series.size + needed > self.segment_bytes:
+            self._seal(series)
             self._segments += 1
-            self._path = self.folder / f"{self._claim.sender}-{self._segments:06d}{SEGMENT_SUFFIX}"
-            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC
-            self._descriptor = os.open(self._path, flags, 0o600)
-            self._size = os.write(self._descriptor, self._header)
-            if self._size < len(self._header):
-                self._discard()
-                return f"cannot write to {self.folder}: the disk is full"
-        self._room = min(self._segment_bytes, self._size + left)
-        return ""
+            path = self.folder / f"{claim.sender}-{self._segments:06d}{series.suffix}"
+            series.begin(path, self._segments, self._header)
+            if series.commit is not None:
+                _sync_folder(self.folder)
+        # Others write into the folder, too: who takes little of what is left looks again before it is gone.
+        share = max(left // _SEGMENTS_AT_LEAST, needed, self._max_bytes >> 12)
+        series.room = max(min(self.segment_bytes, series.size + min(left, share)), series.size + needed)
 
-    def _discard(self) -> None:
-        descriptor, self._descriptor = self._descriptor, -1
+    def _make_claim(self) -> Claim:
+        self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        if not self._has_looked_at_disk:
+            self._has_looked_at_disk = True
+            if (kind := network_file_system(self.folder)) is not None:
+                _log.error(
+                    "Forewarn's spool %s is on a network file system (%s): locks and writes are not to be trusted "
+                    "there, and records can be lost or sent twice. Set FOREWARN_SPOOL to a folder on a local disk.",
+                    self.folder,
+                    kind,
+                )
+        return Claim.make(self.folder, self.sender)
+
+    def _seal(self, series: Series) -> None:
+        self._full += series.seal()
+
+
+def _sync_folder(folder: Path) -> None:
+    """A file whose name is not on the disk is lost with it."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
         os.close(descriptor)
-        self._size, self._room = 0, -1
-        self._path.unlink(missing_ok=True)
-
-    def _seal(self) -> None:
-        if self._descriptor >= 0:
-            # A finalizer may append from inside of this, and must not find a closed descriptor.
-            descriptor, self._descriptor = self._descriptor, -1
-            self._full.append(Written(self._path, os.fstat(descriptor).st_size, is_current=False))
-            os.close(descriptor)
-            self._size, self._room = 0, -1

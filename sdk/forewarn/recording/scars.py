@@ -1,0 +1,63 @@
+"""
+Scars: a loss record that a living process leaves among the segments of a dead one, whose ledger died with it.
+
+It says what any loss record says, under the dead sender's own resource, but has no number: who is dead issues none.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import time
+from collections.abc import Iterable
+from contextlib import suppress
+from typing import Final
+
+from forewarn.conventions import (
+    LOST_COUNT,
+    LOST_EFFECT,
+    LOST_REASON,
+    LOST_SEQUENCES,
+    OPERATION_LOSS,
+    OPERATION_NAME,
+    Effect,
+    LossReason,
+)
+from forewarn.recording.claims import SEGMENT_SUFFIX, Claim
+from forewarn.recording.interface import Attributes, FrameKind
+from forewarn.recording.losses import Ranges
+from forewarn.recording.records import opening, template
+from forewarn.recording.segments import encode_frame, encode_header
+from forewarn.recording.wire import fixed64, status_error
+
+_END_TIME: Final = b"\x41"
+
+
+def leave_scar(claim: Claim, resource: bytes, *, reason: LossReason, lost: Iterable[int], effect: Effect) -> None:
+    """Write the loss into a segment of its own, to be sent like the rest of what that sender left."""
+    ranges = Ranges()
+    for number in lost:
+        ranges.add(number)
+    frame = encode_frame(FrameKind.OTHER, _record(ranges, reason, effect))
+    for number in itertools.count(1):
+        with suppress(FileExistsError):
+            # Behind everything that the sender wrote itself.
+            path = claim.folder / f"{claim.sender}-x{number:06d}{SEGMENT_SUFFIX}"
+            path.touch(mode=0o600, exist_ok=False)
+            path.write_bytes(encode_header(resource) + frame)
+            return
+
+
+def _record(lost: Ranges, reason: LossReason, effect: Effect) -> bytes:
+    at_ns = time.time_ns()
+    attributes: Attributes = {
+        OPERATION_NAME: OPERATION_LOSS,
+        LOST_SEQUENCES: str(lost),
+        LOST_COUNT: lost.count,
+        LOST_REASON: reason.value,
+        LOST_EFFECT: effect.value,
+    }
+    ids = os.urandom(16), os.urandom(8), b""
+    head, body = opening(ids, template(OPERATION_LOSS, attributes), at_ns)
+    text = f"{lost.count} records of this sender are lost: {reason}"
+    return b"".join((head, _END_TIME, fixed64(at_ns), body, status_error(text)))
