@@ -6,15 +6,14 @@ One table per topic keeps a topic's records side by side, so that reading and tr
 
 from __future__ import annotations
 
-import os
 import sqlite3
-from contextlib import suppress
 from pathlib import Path
 from string import Template
 from typing import Final
 
 from forewarn_collector.log.interface import LogUnavailable
 from forewarn_collector.private_file import make_private
+from forewarn_collector.write_ahead import reserve
 
 PAGE_BYTES: Final = 8192
 """Twice SQLite's default: bodies of many spans take fewer pages, and a small start record still costs only a few."""
@@ -82,24 +81,8 @@ def open_for_writing(path: Path) -> sqlite3.Connection:
     except sqlite3.Error:
         connection.close()
         raise
-    _reserve(Path(f"{path}-wal"))
+    reserve(path, WAL_RESERVED_BYTES)
     return connection
-
-
-def _reserve(wal: Path) -> None:
-    """
-    Give the write-ahead file its size now: the sync of a commit that makes a file longer waits for the file system's
-    own journal as well (0.67 instead of 0.47 ms in the median, 4 instead of 1 at the 99th percentile).
-
-    SQLite reads the file up to the first frame that does not carry the current salt, so zeros behind the end are no
-    frames (https://www.sqlite.org/fileformat2.html#walformat). Without room on the disk the commits are just slower.
-    """
-    with wal.open("ab") as file, suppress(OSError):
-        missing = WAL_RESERVED_BYTES - file.tell()
-        if missing > 0:
-            file.write(bytes(missing))
-            file.flush()
-            os.fsync(file.fileno())
 
 
 def open_for_reading(path: Path) -> sqlite3.Connection:

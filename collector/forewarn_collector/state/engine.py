@@ -13,8 +13,11 @@ from typing import Any, Final
 from sqlalchemy import Connection, Engine, MetaData, create_engine, event, make_url
 
 from forewarn_collector.private_file import make_private
+from forewarn_collector.write_ahead import reserve
 
 BUSY_TIMEOUT_MS: Final = 5_000
+WAL_RESERVED_BYTES: Final = 5 << 20
+"""What SQLite writes there before it starts over (1,000 pages of 4 KiB), and a little more."""
 
 READ_ONLY: Final = {"sqlite_begin": "DEFERRED"}
 """`engine.connect().execution_options(**READ_ONLY)`: a transaction that only reads, and waits for no writer."""
@@ -43,6 +46,10 @@ def _set_up_sqlite(connection: Any, _record: Any) -> None:
     connection.isolation_level = None
     for setting in ("journal_mode=WAL", "synchronous=FULL", f"busy_timeout={BUSY_TIMEOUT_MS}", "foreign_keys=ON"):
         connection.execute(f"PRAGMA {setting}")
+    connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()  # opens the write-ahead file
+    (_, _, path) = connection.execute("PRAGMA database_list").fetchone()
+    if path:  # '' for a database in memory
+        reserve(Path(path), WAL_RESERVED_BYTES)
 
 
 def _begin_sqlite(connection: Connection) -> None:
