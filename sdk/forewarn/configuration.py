@@ -16,6 +16,7 @@ import secrets
 import socket
 import threading
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib import metadata
 from typing import Final, Unpack
@@ -30,6 +31,8 @@ from forewarn.conventions import (
     SDK_VERSION,
     SERVICE_INSTANCE_ID,
     SERVICE_NAME,
+    Effect,
+    LossReason,
     environment_name,
 )
 from forewarn.errors import ConfigurationError
@@ -183,16 +186,23 @@ def _set_up(settings: Settings, provider: trace.TracerProvider | None, *, wrong:
     sender_id = secrets.token_hex(8)
     description = _describe(settings, sender_id)
     environment = settings.effective_environment
+
+    def on_lost(reason: LossReason, sequences: Iterable[int], effect: Effect) -> None:
+        runtime.losses.note(reason, sequences, effect)
+
     spool = SegmentSpool(
         settings.spool_of(environment),
         sender_id,
         description,
         max_bytes=settings.spool_max_bytes,
+        sync_effects=settings.sync_effects,
+        on_lost=on_lost,
     )
     sender = None
     if settings.endpoint and settings.key:
         transport = GatewayTransport(settings.endpoint, settings.key.get_secret_value())
-        sender = Sender(Drain(spool, transport, also=settings.unknown_spool if settings.adopts_unknown else None))
+        also = settings.unknown_spool if settings.adopts_unknown else None
+        sender = Sender(Drain(spool, transport, also=also, on_lost=on_lost))
         spool.on_append = sender.notify
     runtime = Runtime(
         policy=Policy(

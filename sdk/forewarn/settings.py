@@ -11,15 +11,21 @@ import sys
 import tomllib
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, Literal, TypedDict
+from typing import Annotated, Any, Literal, TypedDict
 from urllib.parse import quote
 
 import platformdirs
 from opentelemetry.trace import TracerProvider
 from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+from pydantic_settings import (
+    BaseSettings,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
 
-from forewarn.conventions import KEY_PREFIX, Environment, environment_name, is_production
+from forewarn.conventions import KEY_PREFIX, Effect, Environment, environment_name, is_production
 from forewarn.errors import ConfigurationError
 
 SETTINGS_FILE = "forewarn.toml"
@@ -66,7 +72,10 @@ class Settings(BaseSettings):
     spool: Path = Field(default_factory=lambda: Path(platformdirs.user_data_dir("forewarn", appauthor=False)) / "spool")
     """FOREWARN_SPOOL: the folder of records that are not delivered yet. A local disk, not a network file system."""
     spool_max_bytes: int = Field(default=512 << 20, ge=1 << 20)
-    """FOREWARN_SPOOL_MAX_BYTES: what one environment's spool may hold; beyond it records are dropped and counted."""
+    """FOREWARN_SPOOL_MAX_BYTES: what one environment's spool may hold; beyond it the oldest reads are dropped."""
+    sync_effects: Annotated[frozenset[Effect], NoDecode] = frozenset()
+    """FOREWARN_SYNC_EFFECTS: effects (`write,destructive`) whose spooled records survive the machine: each waits for
+    the disk. Others survive the process."""
     ack_timeout: float = Field(default=5.0, gt=0, le=600)
     """FOREWARN_ACK_TIMEOUT: seconds a destructive or unknown call waits, in all, to be acknowledged as recorded."""
     unreachable: Literal["run", "refuse"] = "run"
@@ -78,6 +87,12 @@ class Settings(BaseSettings):
 
     heartbeat: int = Field(default=30, ge=0, le=3600)
     """FOREWARN_HEARTBEAT: seconds between two signs of life of a process that sends; 0 for none."""
+
+    @field_validator("sync_effects", mode="before")
+    @classmethod
+    def _is_a_list(cls, value: object) -> object:
+        """A variable names them with commas between."""
+        return [one.strip() for one in value.split(",") if one.strip()] if isinstance(value, str) else value
 
     @field_validator("endpoint")
     @classmethod
