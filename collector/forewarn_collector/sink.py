@@ -22,6 +22,7 @@ from forewarn.conventions import Topic
 from forewarn_collector.batches import Batch, Former, token
 from forewarn_collector.log.interface import Log, LogError, LogFull, Record
 from forewarn_collector.refusals import BadShare, Doubt, Reading, Rejected, TooManyRejected, read_again
+from forewarn_collector.rejections import announcements, place
 from forewarn_collector.store.events import event_fault
 from forewarn_collector.store.interface import BadPayload, Store, StoreUnavailable
 
@@ -205,19 +206,29 @@ class Sink:
                 headers={
                     **each.record.headers,
                     REASON_HEADER: each.reason.encode()[:1000],
-                    SOURCE_HEADER: _place(each.record).encode(),
+                    SOURCE_HEADER: place(each.record).encode(),
                 },
             )
             for each in rejected
         ]
         for each, appended in zip(rejected, buried, strict=True):
             try:
-                appended.result()
+                letter = appended.result()
             except LogFull as full:  # it is full until this very batch has gone: to wait would be to wait for ever
-                log.error("lost %s, there is no room to bury it: %s; %s", _place(each.record), each.reason, full)
+                log.error("lost %s, there is no room to bury it: %s; %s", place(each.record), each.reason, full)
+                self._announce(each, "")
                 continue
             self._metrics.buried.inc()
-            log.error("buried %s: %s", _place(each.record), each.reason[:1000])
+            log.error("buried %s: %s", place(each.record), each.reason[:1000])
+            self._announce(each, f"{letter.at.topic}:{letter.at.partition}:{letter.offset}")
+
+    def _announce(self, rejected: Rejected, dead_letter: str) -> None:
+        events = announcements(rejected, dead_letter=dead_letter)
+        for appended in [self._log.append(Topic.EVENTS, event) for event in events]:
+            try:
+                appended.result()
+            except LogFull as full:
+                log.error("no room to announce that %s was rejected: %s", place(rejected.record), full)
 
     def _note(self, batch: Batch) -> None:
         metrics = self._metrics
@@ -233,7 +244,3 @@ def _read(record: Record) -> Reading:
         return read_again(record)
     fault = event_fault(record.value)
     return Reading(None, Rejected(record, fault)) if fault else Reading(record, None)
-
-
-def _place(record: Record) -> str:
-    return f"{record.topic}:{record.partition}:{record.offset}"

@@ -16,6 +16,7 @@ from itertools import groupby
 from typing import Any, Final
 
 from forewarn.conventions import OPERATION_EXECUTE_TOOL, OPERATION_REASON, Outcome
+from forewarn_collector.holes import Hole
 
 Row = Mapping[str, Any]
 
@@ -82,9 +83,10 @@ class Timeline:
     environment_claimed: str
     service: str
     entries: tuple[Entry, ...]
+    holes: tuple[Hole, ...] = ()
 
 
-def timeline(rows: Iterable[Row], events: Iterable[Row]) -> Timeline:
+def timeline(rows: Iterable[Row], events: Iterable[Row], holes: Iterable[Hole] = ()) -> Timeline:
     """`rows` of the query `trace` (at least one) and `events` of `trace-events`, both of one trace."""
     spans = list(rows)
     starts = {span["span_id"]: span["started_ns"] for span in spans}
@@ -97,6 +99,7 @@ def timeline(rows: Iterable[Row], events: Iterable[Row]) -> Timeline:
         environment_claimed=first["environment_claimed"],
         service=first["service"],
         entries=tuple(sorted(entries, key=lambda entry: entry.at_ns)),
+        holes=tuple(holes),
     )
 
 

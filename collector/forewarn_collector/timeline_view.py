@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from forewarn.conventions import Effect
+from forewarn_collector.holes import Hole
 from forewarn_collector.timeline import Entry, Kind, Timeline, Told
 
 _EFFECT_STYLES: Final[dict[str, str]] = {
@@ -36,7 +37,7 @@ _ACKNOWLEDGED_EFFECTS: Final = {Effect.DESTRUCTIVE, Effect.UNKNOWN}
 
 def timeline_view(story: Timeline, *, zone: tzinfo = UTC) -> RenderableType:
     """A heading and a table; text from the trace is shown as it is, its control characters escaped."""
-    return Group(_heading(story, zone), _Lines(story.entries, zone))
+    return Group(_heading(story, zone), _Lines(story.entries, zone), *map(_hole, story.holes))
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +69,11 @@ def _heading(story: Timeline, zone: tzinfo) -> Text:
     if story.environment_claimed and story.environment_claimed != story.environment:
         heading.append(f"  (it says of itself: {plain(story.environment_claimed)})", style="bold yellow")
     return heading
+
+
+def _hole(hole: Hole) -> Text:
+    records = "1 record of this sender is" if hole.records == 1 else f"{hole.records} records of this sender are"
+    return Text(f"{records} missing: forewarn gaps --sender {plain(hole.sender)}", "bold yellow")
 
 
 def _cells(entry: Entry, zone: tzinfo) -> tuple[Text, Text, Text, Text]:

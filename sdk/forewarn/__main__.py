@@ -44,6 +44,7 @@ VERBS: Final[dict[str, Verb]] = {
     "demo": Verb("forewarn_control.commands.demo:app", "local", "See an agent drop a production table, and the page."),
     "traces": Verb("forewarn_collector.commands.traces:app", "collector", "List traces; show one as a timeline."),
     "query": Verb("forewarn_collector.commands.query:app", "collector", "Run a named question or SQL on the store."),
+    "gaps": Verb("forewarn_collector.commands.gaps:app", "collector", "Say which records are missing, and why."),
     "rules": Verb("forewarn_alerts.commands.rules:app", "alerts", "List, check and test the alert rules."),
     "keys": Verb("forewarn_control.commands.keys:app", "control", "Create, list and revoke ingest keys."),
     "notify": Verb("forewarn_alerts.commands.notify:app", "alerts", "List the targets of pages; send a test page."),

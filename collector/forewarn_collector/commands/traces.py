@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from datetime import datetime
 from typing import Annotated, Final
 
@@ -10,6 +11,8 @@ import typer
 
 from forewarn_collector.commands.connection import BAD_NEWS, WRONG_USE, AsJson, asks, end
 from forewarn_collector.commands.output import console, print_json, print_rows
+from forewarn_collector.holes import Hole, hole, numbered
+from forewarn_collector.store.interface import Rows
 from forewarn_collector.store.reader import Reader
 from forewarn_collector.timeline import Timeline, as_json, timeline
 from forewarn_collector.timeline_view import timeline_view
@@ -22,6 +25,7 @@ _PERIOD: Final = re.compile(r"(\d+)\s*([smhdw])")
 _SECONDS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 _PREFIX: Final = re.compile(r"[0-9a-f]{1,32}")
 _LONGEST_PERIOD: Final = (1 << 32) - 1
+_EVER: Final = 50 * 366 * 86_400
 
 
 @app.command("list")
@@ -88,7 +92,16 @@ def _story(asked: Reader, prefix: str) -> Timeline:
         end(f"no trace begins with {prefix}; `forewarn traces list` shows what there is", BAD_NEWS)
     if len(found) > 1:
         end(f"several traces begin with {prefix}: {', '.join(found)}", BAD_NEWS)
-    return timeline(asked.run("trace", prefix=found[0]), asked.run("trace-events", prefix=found[0]))
+    rows = asked.run("trace", prefix=found[0])
+    return timeline(rows, asked.run("trace-events", prefix=found[0]), _holes(asked, rows))
+
+
+def _holes(asked: Reader, rows: Rows) -> Iterator[Hole]:
+    for key, within in numbered(rows).items():
+        environment, service, sender = key
+        of_sender = {"environment": environment, "service": service, "sender": sender}
+        if found := hole(key, within, asked.run("gaps", since=_EVER, **of_sender)):
+            yield found
 
 
 def seconds(period: str) -> int:

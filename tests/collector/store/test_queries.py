@@ -31,7 +31,7 @@ NEEDED = {"prefix": TRACE[:3], "words": "stale customers"}
 
 @pytest.fixture(scope="module")
 def asked(store_home: Path, otlp: Any) -> Iterator[EmbeddedStore]:
-    """A trace with a read call, two destructive ones of which one never ended, and a refused one; an incident; a loss."""
+    """A trace with a read call, two destructive ones of which one never ended, and a refused one; incident, loss."""
     store = EmbeddedStore(store_home, database="test_queries")
     store.migrate()
     now = time.time_ns() - 60_000_000_000
