@@ -82,6 +82,11 @@ class Corpus:
         for _ in range(-(-spans // SPANS_PER_REQUEST)):
             yield self._request().SerializeToString()
 
+    @property
+    def now_ns(self) -> int:
+        """When the last span of the last request began."""
+        return self._now_ns
+
     def _request(self) -> ExportTraceServiceRequest:
         request = ExportTraceServiceRequest()
         resource_spans = request.resource_spans.add()
@@ -180,3 +185,40 @@ class Corpus:
         while len(words) < length:
             words += self._vocabulary[int(self._random.random() ** 2 * len(self._vocabulary))] + " "
         return words[:length]
+
+
+@dataclass(frozen=True)
+class History:
+    """
+    A corpus told again and again, each time later by its own length and under other trace ids: cheaper than new text.
+
+    Texts, digests and sequence numbers repeat from copy to copy; rows, ids and times do not.
+    """
+
+    bodies: list[bytes]
+    length_ns: int
+
+    @classmethod
+    def of(cls, spans: int, *, start_ns: int = Corpus.start_ns) -> History:
+        corpus = Corpus(start_ns=start_ns)
+        return cls(list(corpus.requests(spans)), corpus.now_ns - start_ns)
+
+    @property
+    def spans(self) -> int:
+        """How many one copy has."""
+        return len(self.bodies) * SPANS_PER_REQUEST
+
+    def copy(self, number: int) -> Iterator[bytes]:
+        """Copy 0 is the corpus itself."""
+        for body in self.bodies:
+            yield _later(body, number * self.length_ns, number) if number else body
+
+
+def _later(body: bytes, by_ns: int, number: int) -> bytes:
+    request = ExportTraceServiceRequest.FromString(body)
+    for span in request.resource_spans[0].scope_spans[0].spans:
+        span.trace_id = (int.from_bytes(span.trace_id, "big") ^ (number << 64)).to_bytes(16, "big")
+        span.start_time_unix_nano += by_ns
+        if span.end_time_unix_nano:
+            span.end_time_unix_nano += by_ns
+    return request.SerializeToString()
