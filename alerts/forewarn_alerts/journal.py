@@ -27,6 +27,9 @@ class EventKind(StrEnum):
     INCIDENT_HIT = "incident.hit"
     DELIVERY_SENT = "delivery.sent"
     DELIVERY_FAILED = "delivery.failed"
+    KEY_CREATED = "key.created"
+    KEY_ROTATED = "key.rotated"
+    KEY_REVOKED = "key.revoked"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,10 +11,14 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
 
+from sqlalchemy.exc import SQLAlchemyError
+
+from forewarn_alerts.tables import create_tables
 from forewarn_collector.data_folder import DataFolder
 from forewarn_collector.gateway.keys import KeyRing, KeysUnavailable
 from forewarn_collector.state import open_state
 from forewarn_control.errors import CannotServe
+from forewarn_control.key_events import key_event
 
 READER: Final = "reader"
 
@@ -32,6 +36,7 @@ class Endpoints:
     """Where a serving process listens. The file of it holds a password, so only its owner may read it."""
 
     http: str
+    grpc: str
     store: str
     reader: Credentials
 
@@ -48,7 +53,7 @@ class Endpoints:
         """None where nothing has served there yet, or the file is not one of ours."""
         try:
             found = json.loads(file.read_text())
-            return cls(found["http"], found["store"], Credentials(**found["reader"]))
+            return cls(found["http"], found.get("grpc", ""), found["store"], Credentials(**found["reader"]))
         except (OSError, ValueError, KeyError, TypeError):
             return None
 
@@ -69,8 +74,9 @@ def key_ring(path: Path) -> Iterator[KeyRing]:
         )
     engine = open_state(folder.state_url)
     try:
-        yield KeyRing(engine)
-    except KeysUnavailable as fault:
+        create_tables(engine)
+        yield KeyRing(engine, on_record=key_event)
+    except (KeysUnavailable, SQLAlchemyError) as fault:
         raise CannotServe(f"the keys in {folder.path} cannot be used: {fault}", "check the folder's rights") from fault
     finally:
         engine.dispose()

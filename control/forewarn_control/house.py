@@ -9,7 +9,6 @@ are closed. A start that fails half-way closes what it had opened.
 from __future__ import annotations
 
 import logging
-import socket
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -39,18 +38,20 @@ from forewarn_collector.data_folder import DataFolder, DataFolderError
 from forewarn_collector.gateway.app import Gateway
 from forewarn_collector.gateway.keys import KeyRing, KeysUnavailable
 from forewarn_collector.gateway.metrics import GatewayMetrics
+from forewarn_collector.gateway.otlp_grpc import TraceService
 from forewarn_collector.log.interface import Log, LogError
 from forewarn_collector.log.sqlite import SqliteLog
 from forewarn_collector.refusals import SinkError
 from forewarn_collector.sink import Sink
 from forewarn_collector.state import open_state
 from forewarn_collector.store.interface import OtherVersion, Store, StoreError
-from forewarn_control.address import Address, bound, listen
 from forewarn_control.app import Front
+from forewarn_control.connections import DoorMetrics
+from forewarn_control.doors import Doors
 from forewarn_control.errors import BadSettings, CannotServe
 from forewarn_control.folder import Endpoints, reader_credentials
+from forewarn_control.key_events import key_event
 from forewarn_control.roles import Roles
-from forewarn_control.servers import Application, HttpServer
 from forewarn_control.settings import ServeSettings
 from forewarn_control.trace_page import TracePage
 
@@ -59,7 +60,6 @@ logger = logging.getLogger(__name__)
 FIRST_KEYS: Final = (Environment.PRODUCTION, Environment.DEVELOPMENT)
 _SETTLE_S: Final = 3.0
 """How long a stop may go on with what is due. What is left is durable, and goes on with the next start."""
-_START_S: Final = 20.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +96,7 @@ class House:
         self.registry = CollectorRegistry()
 
     def start(self) -> Serving:
-        """Return once both doors answer; raise ControlError with what to do, and nothing left open."""
+        """Return once every door answers; raise ControlError with what to do, and nothing left open."""
         with _reported(), ExitStack() as opened:
             serving = self._start(opened)
             self._opened = opened.pop_all()
@@ -106,13 +106,17 @@ class House:
         """Return once all is finished and closed."""
         self._opened.close()
 
+    def renew_certificate(self) -> None:
+        """Read the certificate again; new connections see it. One that cannot be used is told of, and not taken."""
+        self._doors.renew_certificate()
+
     def _start(self, opened: ExitStack) -> Serving:
         settings = self._settings
         rules = load_rules(settings.rules, routes=settings.routes())
         folder = opened.enter_context(DataFolder.open(settings.data))
-        http = opened.enter_context(listen(settings.http, flag="--http"))
-        store_http = opened.enter_context(listen(settings.store_http, flag="--store-http"))
-        endpoints = Endpoints(_url(bound(http)), _url(bound(store_http)), reader_credentials(folder.endpoints))
+        doors = opened.enter_context(Doors.listening(settings, self.roles, DoorMetrics(self.registry)))
+        self._doors = doors
+        reader = reader_credentials(folder.endpoints)
 
         self.log: Log = SqliteLog(
             folder.log, max_bytes=settings.log_max_size, retention=settings.log_retention, clock_ns=self._clock_ns
@@ -128,9 +132,9 @@ class House:
         opened.callback(store.close)
         store.migrate()
 
-        links = Links(base_url=settings.public_url or endpoints.http, runbook_url=settings.runbook_url)
+        links = Links(base_url=settings.public_url or doors.http_url, runbook_url=settings.runbook_url)
         self._start_roles(opened, Parts(self.log, store, state, rules, links))
-        keys = KeyRing(state)
+        keys = KeyRing(state, on_record=key_event)
         gateway = Gateway(
             self.log,
             keys,
@@ -139,14 +143,12 @@ class House:
             metrics=GatewayMetrics(self.registry),
             checks={"roles": self._check_roles},
         )
-        facade = Facade(store, user=endpoints.reader.user, password=endpoints.reader.password)
+        opened.callback(gateway.close)
+        facade = Facade(store, user=reader.user, password=reader.password)
         opened.callback(facade.close)
-        doors: dict[str, tuple[Application, socket.socket]] = {
-            "store-http": (facade, store_http),
-            "http": (Front(gateway, TracePage(store, endpoints.reader)), http),
-        }
-        opened.callback(self.roles.stop, *doors)
-        self._open_doors(doors)
+        opened.callback(doors.close, gateway.admission.draining)
+        doors.open(Front(gateway, TracePage(store, reader)), facade, TraceService(gateway.admission))
+        endpoints = Endpoints(doors.http_url, doors.grpc_url, doors.store_url, reader)
         endpoints.write(folder.endpoints)
         return Serving(endpoints, _first_keys(keys), len(rules.rules))
 
@@ -169,15 +171,6 @@ class House:
         self.roles.start("sink", sink.run)
         self.roles.start("watcher", watcher.run)
         self.roles.start("deliverer", deliverer.run)
-
-    def _open_doors(self, doors: Mapping[str, tuple[Application, socket.socket]]) -> None:
-        servers = [HttpServer(name, application, listener) for name, (application, listener) in doors.items()]
-        for server in servers:
-            self.roles.start(server.name, server.run)
-        for server in servers:
-            if not server.started.wait(_START_S):
-                why = self.roles.died().get(server.name, f"no answer within {_START_S:g} s")
-                raise CannotServe(f"the server {server.name} did not start: {why}")
 
     def _settle(self, *steps: Callable[[], int]) -> None:
         """With nobody else at work: bring what has been taken to its end, as far as a moment reaches."""
@@ -213,9 +206,3 @@ def _first_keys(keys: KeyRing) -> dict[str, str]:
     if keys.list():
         return {}
     return {str(environment): keys.create(environment, "first start").text for environment in FIRST_KEYS}
-
-
-def _url(address: Address) -> str:
-    """How this machine reaches it; an address for all interfaces is reached by the loopback one."""
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(address.host, address.host)  # noqa: S104 -- recognised, not bound
-    return f"http://{Address(host, address.port)}"

@@ -36,6 +36,7 @@ from forewarn_control.address import Address
 from forewarn_control.errors import BadSettings
 
 DEFAULT: Final = "default"
+GRPC_PORT: Final = 4317
 _BODIES_IN_FLIGHT: Final = 4
 """A key has half of a lane, start records have a lane half as wide: the largest body must fit in there."""
 _PREFIX: Final = "FOREWARN_"
@@ -65,8 +66,8 @@ class ServeSettings(BaseSettings, AlertsConfig):
     """The data folder: log, store and state. One process owns it."""
     http: Listen = Address("127.0.0.1", 4318)
     """Where agents send: OTLP over HTTP, and the control API. Port 0: any free port."""
-    grpc: Listen = Address("127.0.0.1", 4317)
-    """Where agents send OTLP over gRPC."""
+    grpc: Listen | None = None
+    """Where agents send OTLP over gRPC: where `http` is, at port 4317 (any free one, where `http` asks for that)."""
     store_http: Listen = Address("127.0.0.1", 8123)
     """Where readers ask: the store as ClickHouse's own HTTP interface, read-only."""
     rules: Annotated[RulePaths, NoDecode] = ()
@@ -101,6 +102,10 @@ class ServeSettings(BaseSettings, AlertsConfig):
         if self.max_in_flight < _BODIES_IN_FLIGHT * self.max_body:
             raise ValueError(f"max_in_flight must have room for {_BODIES_IN_FLIGHT} bodies of max_body")
         return self
+
+    def grpc_address(self) -> Address:
+        """Where gRPC listens."""
+        return self.grpc or Address(self.http.host, GRPC_PORT if self.http.port else 0)
 
     def limits(self) -> Limits:
         """What the gateway takes."""

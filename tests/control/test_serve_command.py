@@ -45,7 +45,7 @@ def test_it_is_ready_when_it_says_so(server: Any) -> None:
 
     assert health[0] == 200
     assert json.loads(health[1])["checks"] == {"log": "ok", "doors": "ok", "roles": "ok"}
-    assert set(server.ready) == {"http", "store", "reader", "keys"}
+    assert set(server.ready) == {"http", "grpc", "store", "reader", "keys"}
     assert {key.partition("_")[0] for key in server.ready["keys"].values()} == {"fwk"}
     assert set(server.ready["keys"]) == {"production", "development"}
     metrics = fetched(f"{server.ready['http']}/metrics")[1]
@@ -60,7 +60,7 @@ def test_the_endpoints_are_for_the_owner_only(server: Any) -> None:
     file = server.data / "endpoints.json"
 
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
-    assert json.loads(file.read_text()) == {name: server.ready[name] for name in ("http", "store", "reader")}
+    assert json.loads(file.read_text()) == {name: server.ready[name] for name in ("http", "grpc", "store", "reader")}
 
 
 def test_an_unknown_path_is_404_in_the_gateways_words(server: Any) -> None:

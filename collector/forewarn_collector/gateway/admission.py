@@ -21,11 +21,11 @@ from forewarn_collector.gateway.compression import Coding
 from forewarn_collector.gateway.draining import Draining
 from forewarn_collector.gateway.errors import ComeBackLater, NotAllowed, NotNow, OverLimit
 from forewarn_collector.gateway.health import Appends
-from forewarn_collector.gateway.incoming import Incoming, in_time
+from forewarn_collector.gateway.incoming import Incoming, Sent, in_time
 from forewarn_collector.gateway.keys import KeyFault, KeyInfo, KeyRing, KeysUnavailable
 from forewarn_collector.gateway.limits import Lane, Limits
 from forewarn_collector.gateway.metrics import GatewayMetrics
-from forewarn_collector.gateway.payload import Form, Payload, read_payload
+from forewarn_collector.gateway.payload import Payload, read_payload
 from forewarn_collector.log.interface import Appended, Log, LogFull, LogUnavailable
 
 READ_INLINE_BYTES: Final = 32 << 10
@@ -88,13 +88,12 @@ class Admission:
         """THE road; returns only once the log holds the request. `check` may raise `BadPayload`."""
         with self.draining.request():
             key = await self._authenticated(incoming.authorization)
-            form = incoming.form()
             try:
                 with self._lanes[topic].enter(key.id) as share:
                     within = self.limits.body_s
-                    raw = await in_time(incoming, limit=self.limits.body, hold=share.hold, within_s=within)
-                    payload = await self._read(raw, form, topic)
-                    del raw
+                    sent = await in_time(incoming, limit=self.limits.body, hold=share.hold, within_s=within)
+                    payload = await self._read(sent, topic)
+                    del sent
                     if check is not None:
                         check(payload)
                     share.hold(len(payload.value))
@@ -125,10 +124,10 @@ class Admission:
             )
         return found
 
-    async def _read(self, raw: bytes, form: Form, topic: Topic) -> Payload:
-        if len(raw) <= READ_INLINE_BYTES and form.coding is Coding.IDENTITY:
-            return read_payload(raw, form, limit=self.limits.body)
-        reading = partial(read_payload, raw, form, limit=self.limits.body)
+    async def _read(self, sent: Sent, topic: Topic) -> Payload:
+        reading = partial(read_payload, sent.raw, sent.form, limit=self.limits.body)
+        if len(sent.raw) <= READ_INLINE_BYTES and sent.form.coding is Coding.IDENTITY:
+            return reading()
         return await asyncio.get_running_loop().run_in_executor(self._readers[topic], reading)
 
     async def _append(self, topic: str, payload: Payload, key: KeyInfo) -> Appended:

@@ -50,6 +50,10 @@ class Gateway:
         probes = {"log": log_probe(log, self.admission.appends), "doors": self.admission.draining.trouble}
         self._health = Health({**probes, **(checks or {})})
 
+    def close(self) -> None:
+        """When no request is in hand any more."""
+        self.admission.close()
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
             await lifespan(receive, send)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Protocol
 
 from forewarn_collector.gateway.asgi import Receive, Scope, header, read_body
@@ -14,6 +15,14 @@ Hold = Callable[[int], None]
 """Told how many bytes of the body are in memory before they are; may raise `Refused`."""
 
 
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """A body, and how it is written."""
+
+    raw: bytes
+    form: Form
+
+
 class Incoming(Protocol):
     """What is asked of a request, in this order."""
 
@@ -22,12 +31,8 @@ class Incoming(Protocol):
         """The header of this name."""
         ...
 
-    def form(self) -> Form:
-        """How the body is written; raises `UnknownMediaType`."""
-        ...
-
-    async def body(self, *, limit: int, hold: Hold) -> bytes:
-        """The whole of it as it was sent; raises `TooLarge`."""
+    async def body(self, *, limit: int, hold: Hold) -> Sent:
+        """The whole of it as it was sent; raises `UnknownMediaType` before, and `TooLarge` as soon as, it is read."""
         ...
 
 
@@ -42,14 +47,12 @@ class OverHttp:
     def authorization(self) -> str:
         return header(self._scope, b"authorization")
 
-    def form(self) -> Form:
-        return Form.named(header(self._scope, b"content-type"), header(self._scope, b"content-encoding"))
-
-    async def body(self, *, limit: int, hold: Hold) -> bytes:
-        return await read_body(self._scope, self._receive, limit=limit, hold=hold)
+    async def body(self, *, limit: int, hold: Hold) -> Sent:
+        form = Form.named(header(self._scope, b"content-type"), header(self._scope, b"content-encoding"))
+        return Sent(await read_body(self._scope, self._receive, limit=limit, hold=hold), form)
 
 
-async def in_time(incoming: Incoming, *, limit: int, hold: Hold, within_s: float) -> bytes:
+async def in_time(incoming: Incoming, *, limit: int, hold: Hold, within_s: float) -> Sent:
     """The body, of a sender that does not take for ever; raises `TooSlow`."""
     try:
         async with asyncio.timeout(within_s):  # unlike `wait_for`, it costs no task of its own

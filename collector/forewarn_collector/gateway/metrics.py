@@ -7,7 +7,7 @@ from typing import Final
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 REQUESTS: Final = "forewarn_gateway_requests_total"
-"""Counter by `path` and `code`: requests answered, or given up by their sender (`CODE_SENDER_GONE`)."""
+"""Counter by `path` (of gRPC, the method) and `code`: answered, or given up by their sender (`CODE_SENDER_GONE`)."""
 BODY_BYTES: Final = "forewarn_gateway_body_bytes_total"
 """Counter by `topic`: bytes handed to the log and durable there (after decompression)."""
 APPEND_SECONDS: Final = "forewarn_gateway_append_seconds"

@@ -16,7 +16,13 @@ def as_json(serving: Serving) -> str:
     """One line for programs. `keys` holds the keys' texts on the first start, and is empty later."""
     endpoints = serving.endpoints
     reader = {"user": endpoints.reader.user, "password": endpoints.reader.password}
-    said = {"http": endpoints.http, "store": endpoints.store, "reader": reader, "keys": dict(serving.first_keys)}
+    said = {
+        "http": endpoints.http,
+        "grpc": endpoints.grpc,
+        "store": endpoints.store,
+        "reader": reader,
+        "keys": dict(serving.first_keys),
+    }
     return json.dumps(said)
 
 
@@ -30,6 +36,7 @@ def _about(serving: Serving, settings: ServeSettings) -> Iterator[str]:
     yield "Forewarn is running. Ctrl-C stops it; nothing acknowledged is lost."
     yield ""
     yield f"  agents send to   {serving.endpoints.http}"
+    yield f"  or by gRPC to    {serving.endpoints.grpc}"
     yield f"  readers ask      {serving.endpoints.store}"
     yield f"  data             {settings.data.absolute()}"
     yield f"  rules            {serving.rules} loaded"

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from forewarn_collector.gateway.keys import KeyInfo, KeyRing
 
 app = typer.Typer(
-    help="Create, list and revoke ingest keys. A key belongs to one environment, and decides it.",
+    help="Create, list, rotate and revoke ingest keys. A key belongs to one environment, and decides it.",
     no_args_is_help=True,
     rich_markup_mode="rich",
     add_completion=False,
@@ -68,9 +68,8 @@ def list_keys(data: Data = None, config: Config = None, as_json: Json = False) -
         typer.echo(json.dumps([_described(key) for key in keys]))
         return
     for key in keys:
-        state = f"revoked {key.revoked_at:%Y-%m-%d %H:%M}" if key.revoked_at else "active"
         typer.echo(
-            f"{key.id:<28} {key.environment:<14} {key.created_at:%Y-%m-%d %H:%M}  {state:<26} {key.name}".rstrip()
+            f"{key.id:<28} {key.environment:<14} {key.created_at:%Y-%m-%d %H:%M}  {_state(key):<26} {key.name}".rstrip()
         )
     if not keys:
         typer.echo("no keys yet; make one: forewarn keys create --environment production")
@@ -90,9 +89,82 @@ def revoke(
     """
     with _ring(data, config) as ring:
         if not ring.revoke(key_id):
-            known = ", ".join(key.id for key in ring.list() if not key.revoked_at) or "none"
-            raise typer.BadParameter(f"no active key {key_id!r}; active keys: {known}", param_hint="KEY_ID")
+            raise typer.BadParameter(_no_such(key_id, ring), param_hint="KEY_ID")
     typer.echo(json.dumps({"id": key_id, "revoked": True}) if as_json else f"{key_id} is revoked")
+
+
+@app.command()
+def rotate(
+    key_id: Annotated[str, typer.Argument(help="The public id, as `forewarn keys list` shows it.")],
+    *,
+    overlap: Annotated[str, typer.Option(help="How long both keys are taken.")] = "24h",
+    data: Data = None,
+    config: Config = None,
+    as_json: Json = False,
+) -> None:
+    """
+    Make the successor of a key and print it; the old one ends when the overlap is over.
+
+    Example: [bold]forewarn keys rotate production_7f3a19c2 --overlap 7d[/bold]
+    """
+    from forewarn_alerts.rules.durations import parse_duration
+    from forewarn_collector.gateway.keys import KeyNotInUse
+
+    try:
+        both_for = parse_duration(overlap)
+    except ValueError as fault:
+        raise typer.BadParameter(str(fault), param_hint="--overlap") from fault
+    with _ring(data, config) as ring:
+        try:
+            issued = ring.rotate(key_id, overlap=both_for)
+        except KeyNotInUse as fault:
+            raise typer.BadParameter(_no_such(key_id, ring), param_hint="KEY_ID") from fault
+    if as_json:
+        typer.echo(json.dumps({"key": issued.text, "replaces": key_id, **_described(issued.info)}))
+        return
+    typer.echo(issued.text)
+    typer.echo(
+        f"Shown this once. Give it to whoever uses {key_id}, which is taken for another {overlap}; "
+        f"to end it at once: forewarn keys revoke {key_id}",
+        err=True,
+    )
+
+
+@app.command()
+def audit(data: Data = None, config: Config = None, as_json: Json = False) -> None:
+    """
+    Show everything that was done to keys: what, when, and by which user on which host.
+
+    Example: [bold]forewarn keys audit --json[/bold]
+    """
+    with _ring(data, config) as ring:
+        changes = ring.audit()
+    if as_json:
+        described = [
+            {
+                "at": change.at.isoformat(),
+                "kind": change.kind,
+                "key": change.key_id,
+                "environment": change.environment,
+                "user": change.by.user,
+                "host": change.by.host,
+                "detail": dict(change.detail),
+            }
+            for change in changes
+        ]
+        typer.echo(json.dumps(described))
+        return
+    for change in changes:
+        who = f"{change.by.user}@{change.by.host}"
+        detail = " ".join(f"{name}={value}" for name, value in change.detail.items() if value)
+        typer.echo(f"{change.at:%Y-%m-%d %H:%M:%S}  {change.kind:<12} {change.key_id:<28} {who:<28} {detail}".rstrip())
+    if not changes:
+        typer.echo("nothing was done to a key yet")
+
+
+def _no_such(key_id: str, ring: KeyRing) -> str:
+    known = ", ".join(key.id for key in ring.list() if not key.revoked_at and not key.expires_at) or "none"
+    return f"no active key {key_id!r}; active keys: {known}"
 
 
 @contextmanager
@@ -105,11 +177,18 @@ def _ring(data: Path | None, config: Path | None) -> Iterator[KeyRing]:
             yield ring
 
 
+def _state(key: KeyInfo) -> str:
+    if key.revoked_at:
+        return f"revoked {key.revoked_at:%Y-%m-%d %H:%M}"
+    return f"until {key.expires_at:%Y-%m-%d %H:%M}" if key.expires_at else "active"
+
+
 def _described(key: KeyInfo) -> dict[str, str | None]:
     return {
         "id": key.id,
         "environment": key.environment,
         "name": key.name,
         "created_at": key.created_at.isoformat(),
+        "expires_at": key.expires_at.isoformat() if key.expires_at else None,
         "revoked_at": key.revoked_at.isoformat() if key.revoked_at else None,
     }

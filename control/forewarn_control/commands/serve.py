@@ -28,6 +28,7 @@ def serve(  # noqa: PLR0913 -- a command's signature is its list of options
     http: Annotated[
         str | None, typer.Option(help="Where agents send (default 127.0.0.1:4318; port 0: any free port).")
     ] = None,
+    grpc: Annotated[str | None, typer.Option(help="Where agents send by gRPC (default port 4317 of --http).")] = None,
     store_http: Annotated[str | None, typer.Option(help="Where readers ask (default 127.0.0.1:8123).")] = None,
     rules: Annotated[
         list[Path] | None, typer.Option(help="A folder or file of rules, besides the shipped ones; repeatable.")
@@ -40,6 +41,15 @@ def serve(  # noqa: PLR0913 -- a command's signature is its list of options
         str | None, typer.Option(help="What the log may hold before senders wait (default 4GiB).")
     ] = None,
     max_body: Annotated[str | None, typer.Option(help="The largest request that is taken (default 64MiB).")] = None,
+    max_rate: Annotated[float | None, typer.Option(help="Requests a second of one key (default 2000).")] = None,
+    max_concurrent: Annotated[int | None, typer.Option(help="Requests at once of one key (default 256).")] = None,
+    max_in_flight: Annotated[str | None, typer.Option(help="Bytes of all requests at once (default 256MiB).")] = None,
+    max_connections: Annotated[int | None, typer.Option(help="Connections to each door (default 4096).")] = None,
+    tls_cert: Annotated[
+        Path | None, typer.Option(help="The certificate chain of every door; SIGHUP: read again.")
+    ] = None,
+    tls_key: Annotated[Path | None, typer.Option(help="Its private key.")] = None,
+    drain: Annotated[str | None, typer.Option(help="How long a stop is announced at /readyz (default 0s).")] = None,
     public_url: Annotated[str | None, typer.Option(help="How people reach this, for links in pages.")] = None,
     config: Config = None,
     as_json: Json = False,
@@ -62,12 +72,20 @@ def serve(  # noqa: PLR0913 -- a command's signature is its list of options
         given = {
             "data": data,
             "http": http,
+            "grpc": grpc,
             "store_http": store_http,
             "rules": rules or None,
             "retention": retention,
             "log_retention": log_retention,
             "log_max_size": log_max_size,
             "max_body": max_body,
+            "max_rate": max_rate,
+            "max_concurrent": max_concurrent,
+            "max_in_flight": max_in_flight,
+            "max_connections": max_connections,
+            "tls_cert": tls_cert,
+            "tls_key": tls_key,
+            "drain": drain,
             "public_url": public_url,
         }
         loaded = load(given, config=config)
@@ -83,6 +101,8 @@ def _serve(loaded: Loaded, *, as_json: bool) -> None:
     _stop_on_signals(house)
     _watch_threads(house)
     serving = house.start()
+    if loaded.settings.tls_cert:
+        _renew_on_sighup(house)
     try:
         said = announcement.as_json(serving) if as_json else announcement.as_text(serving, loaded.settings)
         typer.echo(said)
@@ -104,6 +124,10 @@ def _stop_on_signals(house: House) -> None:
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, stop)
+
+
+def _renew_on_sighup(house: House) -> None:
+    signal.signal(signal.SIGHUP, lambda _number, _frame: house.renew_certificate())
 
 
 def _watch_threads(house: House) -> None:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+import socket
 from collections.abc import Iterator
 from http import HTTPStatus
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from urllib3.util import make_headers
 
 from forewarn_collector.data_folder import DataFolder, InUse, NotWritable, OtherVersion
-from forewarn_control.doctor.asking import ask
+from forewarn_control.doctor.asking import TIMEOUT_S, ask
 from forewarn_control.doctor.check import Check, fault, ok, skipped, warning
 from forewarn_control.folder import Endpoints
 
@@ -46,7 +48,19 @@ def serving(path: Path) -> Iterator[Check]:
     else:
         found = f"{endpoints.http}/readyz answered {reply.status}: {_unready(reply.text)}"
         yield fault("serve", found, "look at its log; stop it and start it again", reached=True)
+    if endpoints.grpc:
+        yield by_grpc(endpoints.grpc)
     yield store(endpoints)
+
+
+def by_grpc(url: str) -> Check:
+    """Whether the door for OTLP over gRPC is open."""
+    parts = urlsplit(url)
+    try:
+        socket.create_connection((parts.hostname or "", parts.port or 0), TIMEOUT_S).close()
+    except OSError as trouble:
+        return fault("grpc", f"{url} cannot be reached: {trouble.strerror or trouble}", _START, reached=False)
+    return ok("grpc", f"open at {url}", reached=True)
 
 
 def store(endpoints: Endpoints) -> Check:
