@@ -35,7 +35,8 @@ class Verb:
     """Where a verb lives (`module:attribute` of a typer app), the extra with its packages, and one line of help."""
 
     target: str
-    extra: str
+    extra: str | None
+    """None for what the base install can do."""
     help: str
 
 
@@ -48,6 +49,7 @@ VERBS: Final[dict[str, Verb]] = {
     "rules": Verb("forewarn_alerts.commands.rules:app", "alerts", "List, check and test the alert rules."),
     "keys": Verb("forewarn_control.commands.keys:app", "control", "Create, list and revoke ingest keys."),
     "notify": Verb("forewarn_alerts.commands.notify:app", "alerts", "List the targets of pages; send a test page."),
+    "spool": Verb("forewarn.commands.spool:app", None, "See and send the records that wait on this machine."),
     "doctor": Verb("forewarn_control.commands.doctor:app", "control", "Say what is wrong, and how to mend it."),
 }
 
@@ -88,7 +90,7 @@ def _run(name: str, verb: Verb, arguments: list[str]) -> None:
         verb_app = getattr(import_module(module_name), attribute)
         typer.main.get_command(verb_app).main(args=arguments, prog_name=f"forewarn {name}")
     except ModuleNotFoundError as missing:
-        if (missing.name or "").partition(".")[0] in _OWN_PACKAGES:
+        if verb.extra is None or (missing.name or "").partition(".")[0] in _OWN_PACKAGES:
             raise
         typer.echo(
             f"forewarn {name} needs the packages of the extra '{verb.extra}': pip install 'forewarn[{verb.extra}]'\n"

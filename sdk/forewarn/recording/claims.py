@@ -87,6 +87,18 @@ class Claim:
         _close(self._descriptor)
 
 
+def is_alive(folder: Path, sender: str) -> bool:
+    """Whether a living process holds a sender's name; asks without taking it, and leaves no trace."""
+    try:
+        with (folder / f"{sender}{LOCK_SUFFIX}").open("rb") as lock:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except BlockingIOError:
+        return True
+    return False
+
+
 def segments_of(folder: Path, sender: str) -> list[Path]:
     """A sender's segments, oldest first."""
     return sorted(folder.glob(f"{sender}-*{SEGMENT_SUFFIX}"))

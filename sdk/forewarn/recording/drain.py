@@ -23,7 +23,7 @@ from forewarn.recording.losses import Lost
 from forewarn.recording.outgoing import EmptySegment, Outgoing
 from forewarn.recording.scars import leave_scar
 from forewarn.recording.segments import Damage
-from forewarn.recording.sequences import effect_in, hole, numbered
+from forewarn.recording.sequences import Numbered, effect_in, hole, numbered
 from forewarn.recording.spool import SegmentSpool, tell_nobody
 from forewarn.recording.wire import export_request, scope_message, span_field
 
@@ -58,6 +58,8 @@ class Drain:
         """`also`: a folder beside the spool's own whose abandoned segments are sent as well."""
         self.on_arrived: Callable[[int], None] | None = None
         """Told how many records have arrived, after each request."""
+        self.on_refused: Callable[[Numbered], None] | None = None
+        """Told of each record that is never taken, whoever's it was."""
         self._spool = spool
         self._folders = [spool.folder, *([also] if also else [])]
         self._transport = transport
@@ -178,7 +180,9 @@ class Drain:
 
     def _never_taken(self, path: Path, record: bytes, answer: Answer) -> None:
         _log.error("Forewarn drops one record of %d bytes that is never taken: %s", len(record), answer.said)
-        sequence, effect = numbered(record)
+        sequence, effect = refused = numbered(record)
+        if self.on_refused is not None:
+            self.on_refused(refused)
         if sequence is not None:
             self._lost(path, LossReason.NOT_TAKEN, [sequence], effect or Effect.READ)
 

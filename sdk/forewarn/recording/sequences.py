@@ -46,7 +46,7 @@ def effect_in(path: Path) -> Effect:
 
 def unsent(reader: SegmentReader) -> list[Numbered]:
     """Every record of a segment that is not known to have arrived."""
-    return [numbered(one.record) for one in _contents(reader, reader.acknowledged) if isinstance(one, Frame)]
+    return [numbered(one.record) for one in contents(reader, reader.acknowledged) if isinstance(one, Frame)]
 
 
 def hole(path: Path, damage: Damage) -> list[int]:
@@ -80,14 +80,15 @@ def _numbers_with_ends(path: Path) -> Iterator[tuple[int, int]]:
     if reader is None:
         return
     try:
-        for one in _contents(reader, reader.first):
+        for one in contents(reader, reader.first):
             if isinstance(one, Frame) and (number := numbered(one.record).sequence) is not None:
                 yield one.end, number
     finally:
         reader.close()
 
 
-def _contents(reader: SegmentReader, begin: int) -> Iterator[Frame | Damage]:
+def contents(reader: SegmentReader, begin: int) -> Iterator[Frame | Damage]:
+    """Everything in a segment from an offset on."""
     end = reader.size()
     while begin < end and (found := reader.read(begin, end)):
         yield from found

@@ -1,0 +1,1 @@
+"""Verbs of the `forewarn` command that need nothing but the base install."""
