@@ -191,8 +191,11 @@ class Connection(HttpToolsProtocol):
 
     def _wait(self, seconds: float, why: Why) -> None:
         self._wait_no_more()
-        words = _TOO_SLOW if why is Why.HEAD_TOO_SLOW and self._head_bytes else b""
-        self._timer = self.loop.call_later(seconds, partial(self.end, why, words))
+        self._timer = self.loop.call_later(seconds, self._waited, why)
+
+    def _waited(self, why: Why) -> None:
+        is_told = why is Why.HEAD_TOO_SLOW and self._head_bytes > 0
+        self.end(why, _TOO_SLOW if is_told else b"")
 
     def _wait_no_more(self) -> None:
         if self._timer is not None:
