@@ -26,7 +26,7 @@ PAUSE_MS = (10, 30)
 GOALS = {"acknowledged, paused": "p50 <= 2 ms, p99 <= 6 ms"}
 
 
-async def run(calls: int, threads: int, rounds: int, folder: Path | None) -> list[dict[str, Any]]:
+async def run(calls: int, threads: int, rounds: int, folder: Path) -> list[dict[str, Any]]:
     paused = ("--pause", "{},{}".format(*PAUSE_MS))
     modes = {
         "acknowledged, paused": paused,
@@ -62,8 +62,13 @@ def round_trips(server: Server, calls: int) -> list[int]:
 def syncs(server: Server, calls: int) -> list[int]:
     descriptor = os.open(server.folder / "synced", os.O_CREAT | os.O_APPEND | os.O_WRONLY)
     record = os.urandom(800)
+
+    def write_and_sync() -> None:
+        os.write(descriptor, record)
+        os.fdatasync(descriptor)
+
     try:
-        return spread(lambda: (os.write(descriptor, record), os.fdatasync(descriptor)), calls)
+        return spread(write_and_sync, calls)
     finally:
         os.close(descriptor)
 
@@ -79,11 +84,10 @@ def spread(call: Callable[[], object], calls: int) -> list[int]:
 
 
 def main() -> None:
-    options = parser(__doc__)
+    options = parser(__doc__, disk=True)
     options.add_argument("--calls", type=int, default=400, help="in each turn")
     options.add_argument("--threads", type=int, default=8)
     options.add_argument("--rounds", type=int, default=3)
-    options.add_argument("--folder", type=Path, default=None, help="a folder on the disk to measure")
     given = options.parse_args()
     kind = file_system(given.folder)
     rows = asyncio.run(run(given.calls, given.threads, given.rounds, given.folder))

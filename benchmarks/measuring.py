@@ -36,10 +36,15 @@ class Report:
             print("\n" + "\n".join(f"* {note}" for note in self.notes), flush=True)
 
 
-def parser(description: str | None) -> argparse.ArgumentParser:
-    """What all take: `--json`; and the module's docstring as their help."""
+def parser(description: str | None, *, disk: bool = False) -> argparse.ArgumentParser:
+    """The module's docstring as its help, `--json`, and for what writes to a disk `--folder`."""
     made = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     made.add_argument("--json", action="store_true", help="print one JSON object")
+    if disk:
+        temporary = Path(tempfile.gettempdir())
+        made.add_argument(
+            "--folder", type=Path, default=temporary, help=f"on the disk to measure (default {temporary})"
+        )
     return made
 
 
@@ -121,9 +126,8 @@ def clean_environment() -> dict[str, str]:
     }
 
 
-def file_system(folder: Path | None) -> str:
-    """The kind of disk under a folder, or the temporary ones; one in memory syncs nothing, and is refused."""
-    folder = folder or Path(tempfile.gettempdir())
+def file_system(folder: Path) -> str:
+    """The kind of disk under a folder; one in memory syncs nothing, and is refused."""
     mounts = [line.split()[1:3] for line in Path("/proc/mounts").read_text().splitlines()]
     holding = [(point, kind) for point, kind in mounts if folder.resolve().is_relative_to(point)]
     kind = max(holding, key=lambda mount: len(mount[0]))[1]

@@ -47,7 +47,7 @@ async def watch(pid: int, seconds: float) -> list[dict[str, float]]:
     return samples
 
 
-async def run(rate: int, seconds: float, idle: float, folder: Path | None) -> list[dict[str, Any]]:
+async def run(rate: int, seconds: float, idle: float, folder: Path) -> list[dict[str, Any]]:
     with (
         tempfile.TemporaryDirectory(dir=folder, prefix="forewarn-bench-", ignore_cleanup_errors=True) as home,
         serving(Path(home)) as server,
@@ -68,11 +68,10 @@ def row(when: str, samples: list[dict[str, float]]) -> dict[str, Any]:
 
 
 def main() -> None:
-    options = parser(__doc__)
+    options = parser(__doc__, disk=True)
     options.add_argument("--rate", type=int, default=30_000, help="spans a second")
     options.add_argument("--seconds", type=float, default=60, help="of bulk")
     options.add_argument("--idle", type=float, default=15, help="seconds before and after")
-    options.add_argument("--folder", type=Path, default=None, help="a folder on the disk to measure")
     given = options.parse_args()
     kind = file_system(given.folder)
     rows = asyncio.run(run(given.rate, given.seconds, given.idle, given.folder))

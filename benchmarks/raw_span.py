@@ -46,7 +46,7 @@ def raw(provider: TracerProvider) -> Tool:
     tracer = provider.get_tracer("benchmark")
 
     def call(path: str, content: str, mode: str) -> int:
-        attributes = {
+        attributes: dict[str, str | bool] = {
             "gen_ai.operation.name": "execute_tool",
             "gen_ai.tool.name": "write_report",
             "gen_ai.tool.type": "function",

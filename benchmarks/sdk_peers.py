@@ -51,7 +51,7 @@ def run(names: list[str], *, processes: int, calls: int, repetitions: int) -> li
         os.environ["TMPDIR"] = scratch  # every contestant's files go with it
         for _ in range(processes):
             for name, python in pythons.items():
-                command = [python, script, name, "--calls", calls, "--repetitions", repetitions]
+                command = [python, script, name, "--calls", str(calls), "--repetitions", str(repetitions)]
                 answers[name].append(run_json(command, cwd=Path(scratch)))
     return [row(name, answers.get(name, []), missing.get(name)) for name in names]
 
@@ -77,7 +77,8 @@ def row(name: str, answers: list[dict[str, Any]], missing: str | None) -> dict[s
 
 
 def _added(answer: dict[str, Any], side: str) -> float:
-    return statistics.median(answer[side]) - statistics.median(answer["bare"])
+    bare: float = statistics.median(answer["bare"])
+    return statistics.median(answer[side]) - bare
 
 
 def main() -> None:

@@ -94,7 +94,7 @@ class Receiver(asyncio.Protocol):
 
 
 @asynccontextmanager
-async def paging(parent: Path | None) -> AsyncIterator[tuple[Server, dict[int, int]]]:
+async def paging(parent: Path) -> AsyncIterator[tuple[Server, dict[int, int]]]:
     """A server that pages this process, and when the page of each numbered call arrived."""
     arrived: dict[int, int] = {}
     receiver = await asyncio.get_running_loop().create_server(lambda: Receiver(arrived), "127.0.0.1", 0)

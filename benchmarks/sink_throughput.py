@@ -159,13 +159,12 @@ def told(spans: int) -> list[bytes]:
 
 
 def main() -> None:
-    options = parser(__doc__)
+    options = parser(__doc__, disk=True)
     options.add_argument(
         "--spans", type=int, default=None, help="default 200000; with --sustained 2000000 (3 GB of memory)"
     )
     options.add_argument("--rounds", type=int, default=3, help="runs of each side, in turns")
     options.add_argument("--sustained", action="store_true", help="the engine alone, for longer")
-    options.add_argument("--folder", type=Path, default=None, help="where the stores are made (a disk, not a RAM disk)")
     given = options.parse_args()
     file_system(given.folder)
     requests = told(given.spans or (2_000_000 if given.sustained else BASE_SPANS))

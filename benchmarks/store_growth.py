@@ -21,7 +21,6 @@ import os
 import shutil
 import statistics
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -217,12 +216,11 @@ def check_disk(folder: Path, spans: int) -> None:
 
 
 def main() -> None:
-    options = parser(__doc__)
+    options = parser(__doc__, disk=True)
     options.add_argument(
         "--at", type=numbers, default=[1_000_000, 10_000_000], help="stored spans to measure at, rising"
     )
     options.add_argument("--base", type=int, default=200_000, help="spans of different texts")
-    options.add_argument("--folder", type=Path, default=Path(tempfile.gettempdir()), help="a folder on the disk")
     given = options.parse_args()
     kind = file_system(given.folder)
     check_disk(given.folder, max(given.at))

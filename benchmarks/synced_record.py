@@ -1,9 +1,10 @@
 """
 What a call costs that is on the disk before it runs and again when it has ended, against three packages of the field.
 
-Forewarn with `sync_effects`: a start record and an end record, each synced. gove-zone's `Kernel.dispatch` syncs one
-record and none of the end; kiff-guard's `Verifier.run` and guardledger's `Sentinel.guard` sync two. `bare` is the disk
-alone: two writes of 800 bytes, two `fdatasync`. Every contestant is a process of its own that waits while another is
+Forewarn with `sync_effects`: a start record and an end record, each synced. gove-zone's `Kernel.dispatch` writes one
+record and none of the end; kiff-guard's `Verifier.run` and guardledger's `Sentinel.guard` write two (guardledger with
+almost five syncs, as it opens and closes its database for each). `bare` is the disk alone: two writes of 800 bytes, two
+`fdatasync`. Every contestant is a process of its own that waits while another is
 measured; they take turns, with one thread and with several, at the start of their history and late in it.
 
     python benchmarks/synced_record.py [--at 100,100000] [--calls 400] [--rounds 3] [--threads 1,8] [--json]
@@ -25,7 +26,7 @@ import peers
 from measuring import Report, clean_environment, file_system, numbers, parser, quantiles
 
 CONTESTANTS = ("bare", "forewarn", "gove-zone", "kiff-guard", "guardledger")
-SYNCS = {"bare": 2, "forewarn": 2, "gove-zone": 1, "kiff-guard": 2, "guardledger": 2}
+SYNCED_RECORDS = {"bare": 2, "forewarn": 2, "gove-zone": 1, "kiff-guard": 2, "guardledger": 2}
 
 
 class ContestantDied(Exception):
@@ -109,7 +110,7 @@ def compare(contestants: list[Contestant], record: int, threads: int, *, calls: 
         for each in contestants:
             answers[each.name].append(each.tell(calls=calls, threads=threads))
     rows: list[dict[str, Any]] = [
-        {"contestant": each.name, "version": each.version, "syncs": SYNCS[each.name]}
+        {"contestant": each.name, "version": each.version, "records": SYNCED_RECORDS[each.name]}
         | {"from record": record, "threads": threads}
         | measured(answers[each.name])
         for each in contestants
@@ -130,20 +131,22 @@ def measured(answers: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def main() -> None:
-    options = parser(__doc__)
+    options = parser(__doc__, disk=True)
     options.add_argument("--only", default=",".join(CONTESTANTS), help="names, with commas between them")
     options.add_argument("--at", type=numbers, default=[100, 100_000], help="from which record on, rising")
     options.add_argument("--threads", type=numbers, default=[1, 8])
     options.add_argument("--calls", type=int, default=400, help="in each turn, shared out over the threads")
     options.add_argument("--rounds", type=int, default=3)
-    options.add_argument("--folder", type=Path, default=None, help="a folder on the disk to measure")
     given = options.parse_args()
     with tempfile.TemporaryDirectory(dir=given.folder, prefix="forewarn-bench-") as folder:
         kind = file_system(Path(folder))
         rows = run(
             given.only.split(","), given.at, given.threads, calls=given.calls, rounds=given.rounds, folder=Path(folder)
         )
-    notes = [f"file system: {kind}", "each call's time is the caller's, waiting for the lock of other threads included"]
+    notes = [
+        f"file system: {kind}",
+        "records: synced ones a call; the time is the caller's, its wait for other threads included",
+    ]
     Report("A call whose record is synced to the disk", rows, notes).show(as_json=given.json)
 
 
