@@ -20,23 +20,16 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from opentelemetry import trace
-from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
-from opentelemetry.sdk.trace.export import SimpleSpanProcessor, SpanExporter, SpanExportResult
+from raw_span import Tool, measure, raw, silent_provider, write_report
 
 import forewarn
 
 GOAL = 1.25
-ARGUMENTS: tuple[str, str, str] = (
-    "/srv/app/reports/2026/quarterly-summary.md",
-    "The quarter closed above plan in two of three regions. Costs were flat; the third region moved its launch. " * 2,
-    "overwrite",
-)
 RECEIVER = """
 import http.server
 class Receiver(http.server.BaseHTTPRequestHandler):
@@ -54,45 +47,6 @@ server.serve_forever()
 """
 
 
-class NoExport(SpanExporter):
-    """Takes spans and does nothing with them."""
-
-    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:  # noqa: ARG002
-        return SpanExportResult.SUCCESS
-
-
-def write_report(path: str, content: str, mode: str) -> int:
-    return len(path) + len(content) + len(mode)
-
-
-def raw(provider: TracerProvider) -> Callable[[str, str, str], int]:
-    tracer = provider.get_tracer("benchmark")
-
-    def call(path: str, content: str, mode: str) -> int:
-        attributes = {
-            "gen_ai.operation.name": "execute_tool",
-            "gen_ai.tool.name": "write_report",
-            "gen_ai.tool.type": "function",
-            "gen_ai.tool.call.id": "call_1",
-            "gen_ai.tool.call.arguments": json.dumps({"path": path, "content": content, "mode": mode}),
-            "gen_ai.agent.name": "reporter",
-            "session.id": "session_1",
-            "tool.destructive": False,
-        }
-        with tracer.start_as_current_span("execute_tool write_report", attributes=attributes):
-            return write_report(path, content, mode)
-
-    return call
-
-
-def measure(call: Callable[[str, str, str], Any], calls: int) -> float:
-    """Microseconds a call."""
-    began = time.perf_counter()
-    for _ in range(calls):
-        call(*ARGUMENTS)
-    return (time.perf_counter() - began) / calls * 1e6
-
-
 @contextmanager
 def receiver() -> Iterator[str]:
     """The address of a local OTLP receiver in a process of its own."""
@@ -103,11 +57,9 @@ def receiver() -> Iterator[str]:
 
 
 def compare(calls: int, repetitions: int, endpoint: str | None) -> dict[str, Any]:
-    provider = TracerProvider()
-    # No batch processor: its thread would take turns with the calls that are measured.
-    provider.add_span_processor(SimpleSpanProcessor(NoExport()))
+    provider = silent_provider()
     trace.set_tracer_provider(provider)
-    sides: dict[str, Callable[[str, str, str], Any]] = {
+    sides: dict[str, Tool] = {
         "bare": write_report,
         "raw_span": raw(provider),
         "recorded": forewarn.tool(effect="read")(write_report),
