@@ -53,6 +53,7 @@ class Why(StrEnum):
     BODY_TOO_SLOW = "body too slow"
     READER_TOO_SLOW = "reader too slow"
     IDLE = "idle"
+    NO_HTTP = "no HTTP"
 
 
 class DoorMetrics:
@@ -111,7 +112,8 @@ class Connection(HttpToolsProtocol):
         self._timer: asyncio.TimerHandle | None = None
         self._reader_timer: asyncio.TimerHandle | None = None
         self._in_head = True
-        self._head_bytes = 0
+        self._head_bytes = self._parsed_bytes = 0
+        """Of a head: what came in pieces that did not end it, and what of it is parsed. Either may be far ahead."""
         self._ended = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as in uvicorn
@@ -138,15 +140,20 @@ class Connection(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
-        self._in_head, self._head_bytes = True, 0
+        self._in_head, self._head_bytes, self._parsed_bytes = True, 0, 0
         self._wait(HEAD_S, Why.HEAD_TOO_SLOW)
+
+    def on_url(self, url: bytes) -> None:
+        if self._fits(len(url)):
+            super().on_url(url)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if self._fits(len(name) + len(value)):
+            super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
         self._in_head = False
         if self._ended:
-            return
-        if len(self.url) + sum(len(name) + len(value) for name, value in self.headers) > HEAD_BYTES:
-            self.end(Why.HEAD_TOO_LARGE, _TOO_LARGE)
             return
         self._crowd.busy(self)
         self._wait(BODY_S, Why.BODY_TOO_SLOW)
@@ -188,6 +195,17 @@ class Connection(HttpToolsProtocol):
             self.transport.close()
         else:
             self.transport.abort()
+
+    def send_400_response(self, msg: str) -> None:
+        if not self._ended:
+            self._crowd.closed(self, Why.NO_HTTP)
+            super().send_400_response(msg)
+
+    def _fits(self, more: int) -> bool:
+        self._parsed_bytes += more
+        if self._parsed_bytes > HEAD_BYTES:
+            self.end(Why.HEAD_TOO_LARGE, _TOO_LARGE)
+        return not self._ended
 
     def _wait(self, seconds: float, why: Why) -> None:
         self._wait_no_more()

@@ -148,5 +148,7 @@ def _log_to_stderr() -> None:
         format="%(asctime)s.%(msecs)03d %(levelname)-8s %(threadName)-12s %(message)s",
         datefmt="%Y-%m-%dT%H:%M:%S",
     )
-    for chatty in ("uvicorn", "httpx", "httpcore"):
+    for chatty in ("httpx", "httpcore"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
+    # It warns of every request that is no HTTP; those are counted, and whoever sends them shall not fill a disk.
+    logging.getLogger("uvicorn").setLevel(logging.ERROR)
