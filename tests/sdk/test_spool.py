@@ -167,8 +167,10 @@ def test_the_bound_refuses_new_records_until_there_is_room(tmp_path: Path, monke
 
 def test_a_disk_that_is_full_is_told_and_heals(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """
-    A short write is cut off again, so that what follows it can be read.
+    A short write is cut off again, so that what follows it can be read; after a second another file is tried.
     """
+    clock = [0.0]
+    monkeypatch.setattr(series.time, "monotonic", lambda: clock[0])
     spool = make(tmp_path)
     spool.append(OTHER, b"before")
     real = os.write
@@ -183,6 +185,7 @@ def test_a_disk_that_is_full_is_told_and_heals(tmp_path: Path, monkeypatch: pyte
     with pytest.raises(SpoolUnavailable, match="No space left"):
         spool.append(OTHER, b"lost too")
     monkeypatch.setattr(series.os, "write", real)
+    clock[0] += 2
 
     spool.append(OTHER, b"after")
 

@@ -13,8 +13,8 @@ import sys
 import threading
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from shutil import which
 from typing import Any
 
 import pytest
@@ -27,8 +27,6 @@ from forewarn.recording.commits import GroupCommit
 from forewarn.recording.interface import FrameKind, SpoolUnavailable
 from forewarn.recording.segments import SegmentReader
 from forewarn.recording.spool import SegmentSpool
-
-needs_strace = pytest.mark.skipif(which("strace") is None, reason="counts system calls from outside")
 
 CALLS = """
 import os, sys, forewarn
@@ -74,10 +72,15 @@ os._exit(0)
 """
 
 
-def traced(tmp_path: Path, source: str, *arguments: str, **environment: str) -> list[Counter[str]]:
-    """How often each system call was made between the marks that a program leaves."""
+@pytest.fixture
+def traced(strace: str, tmp_path: Path) -> Callable[..., list[Counter[str]]]:
+    """Runs a program; how often it made each system call, between the marks that it leaves."""
+    return partial(_traced, strace, tmp_path)
+
+
+def _traced(strace: str, tmp_path: Path, source: str, *arguments: str, **environment: str) -> list[Counter[str]]:
     log = tmp_path / "strace"
-    command = ["strace", "-f", "-qq", "-e", "trace=write,fsync,fdatasync,openat,close", "-o", str(log)]
+    command = [strace, "-f", "-qq", "-e", "trace=write,fsync,fdatasync,openat,close", "-o", str(log)]
     subprocess.run(
         [*command, sys.executable, "-c", source, *arguments],
         check=True,
@@ -94,36 +97,35 @@ def traced(tmp_path: Path, source: str, *arguments: str, **environment: str) -> 
     return parts
 
 
-@needs_strace
-def test_syncs_are_counted_from_outside(tmp_path: Path) -> None:
+def test_syncs_are_counted_from_outside(tmp_path: Path, traced: Callable[..., Any]) -> None:
     """
     A call of a synced effect syncs its start and its end; one of another effect is one write a record.
     """
-    _, reads, writes, _ = traced(tmp_path, CALLS, str(tmp_path / "spool"), FOREWARN_SYNC_EFFECTS="write")
+    _, reads, writes, _ = traced(CALLS, str(tmp_path / "spool"), FOREWARN_SYNC_EFFECTS="write")
 
     assert reads == Counter(write=20)
     assert writes == Counter(write=20, fdatasync=20, close=20)
 
 
-@needs_strace
-def test_a_new_segments_name_is_on_the_disk_too(tmp_path: Path) -> None:
+def test_a_new_segments_name_is_on_the_disk_too(tmp_path: Path, traced: Callable[..., Any]) -> None:
     """
     The folder is synced when the first synced record opens a segment; without the option nothing ever is.
     """
-    beginning, *_ = traced(tmp_path, CALLS, str(tmp_path / "one"), FOREWARN_SYNC_EFFECTS="write")
-    without = traced(tmp_path, CALLS, str(tmp_path / "two"))
+    beginning, *_ = traced(CALLS, str(tmp_path / "one"), FOREWARN_SYNC_EFFECTS="write")
+    without = traced(CALLS, str(tmp_path / "two"))
 
     assert beginning["fsync"] == 1
     assert sum(part["fsync"] + part["fdatasync"] for part in without) == 0
 
 
-@needs_strace
 @pytest.mark.parametrize(("synced", "appends"), [("", 100_000), ("write", 2_000)])
-def test_an_append_costs_the_same_however_many_came_before(tmp_path: Path, synced: str, appends: int) -> None:
+def test_an_append_costs_the_same_however_many_came_before(
+    tmp_path: Path, traced: Callable[..., Any], synced: str, appends: int
+) -> None:
     """
     The system calls of record 100 are those of record 100,000.
     """
-    _, early, _, late, _ = traced(tmp_path, APPENDS, str(tmp_path / "spool"), str(appends), synced)
+    _, early, _, late, _ = traced(APPENDS, str(tmp_path / "spool"), str(appends), synced)
 
     assert early["write"] == 20
     assert late == early

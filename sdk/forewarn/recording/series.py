@@ -31,7 +31,18 @@ class Written(NamedTuple):
 class Series:
     """Its open segment, and what is in the way of the next one. Guarded by the spool's lock."""
 
-    __slots__ = ("_number", "_trouble", "_try_again_at", "commit", "descriptor", "path", "room", "size", "suffix")
+    __slots__ = (
+        "_number",
+        "_trouble",
+        "_try_again_at",
+        "commit",
+        "descriptor",
+        "is_spent",
+        "path",
+        "room",
+        "size",
+        "suffix",
+    )
 
     def __init__(self, suffix: str, commit: GroupCommit | None) -> None:
         """`commit`: how its records reach the disk before they are reported written; None if they need not."""
@@ -40,6 +51,7 @@ class Series:
         self.path = Path()
         self.descriptor = -1
         self.size = 0
+        self.is_spent = False
         self.room = -1
         """Up to which size it may grow before somebody has to look whether there is room."""
         self._number = 0
@@ -54,20 +66,28 @@ class Series:
         """Open the next segment; raises OSError, or SpoolUnavailable if not even its header fits on the disk."""
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC
         descriptor = os.open(path, flags, 0o600)
-        self.path, self._number, self.descriptor = path, number, descriptor
-        self.size = os.write(descriptor, header)
-        if self.size < len(header):
-            self.let_go()
-            path.unlink(missing_ok=True)
+        is_begun = False
+        try:
+            is_begun = os.write(descriptor, header) == len(header)
+        finally:
+            if not is_begun:
+                os.close(descriptor)
+                path.unlink(missing_ok=True)
+        if not is_begun:
             raise SpoolUnavailable(f"cannot write to {path.parent}: the disk is full")
+        # Not before the header is there: a signal handler may append from here on.
+        self.path, self._number, self.size, self.is_spent = path, number, len(header), False
+        self.descriptor = descriptor
 
     def write(self, frame: bytes) -> None:
         try:
             written = os.write(self.descriptor, frame)
         except OSError as error:
+            self._spend()
             raise SpoolUnavailable(f"cannot write to {self.path}: {error.strerror}") from error
         if written < len(frame):
             os.ftruncate(self.descriptor, os.fstat(self.descriptor).st_size - written)
+            self._spend()
             raise SpoolUnavailable(f"cannot write to {self.path}: the disk is full")
         self.size += written
 
@@ -86,6 +106,11 @@ class Series:
             self.commit.sync_now(mark, descriptor)
         os.close(descriptor)
         return [sealed]
+
+    def _spend(self) -> None:
+        """Have the next record begin a segment: this one may never take another."""
+        self.is_spent = True
+        self.room = -1
 
     def let_go(self) -> None:
         """Close the descriptor and forget it, whatever is in the file."""

@@ -183,7 +183,7 @@ class SegmentSpool:
         )
         if left < needed:
             raise full(self.folder, self._max_bytes, left)
-        if series.descriptor < 0 or series.size + needed > self.segment_bytes:
+        if series.descriptor < 0 or series.is_spent or series.size + needed > self.segment_bytes:
             self._seal(series)
             self._segments += 1
             path = self.folder / f"{claim.sender}-{self._segments:06d}{series.suffix}"
