@@ -28,7 +28,7 @@ from forewarn.encoding import json_text
 from forewarn.names import clean_name, cut_text
 from forewarn.outcomes import outcome_of
 from forewarn.recording.interface import FrameKind
-from forewarn.recording.records import Closing, opening, template
+from forewarn.recording.records import Closing, Opening, template
 from forewarn.recording.wire import attribute
 from forewarn.redaction import redact_text
 from forewarn.thoughts import Thought, own_thought
@@ -75,7 +75,7 @@ class Agent:
         started_ns = runtime.clock_ns()
         self._span = runtime.spans.open(name, attributes, started_ns)
         self._redacted = redacted
-        self._opening = opening(self._span.ids, template(name, attributes), started_ns)
+        self._opening = Opening(self._span.ids, template(name, attributes), started_ns)
         runtime.keep_built(FrameKind.START, lambda number: self._opening.start_record(number, redacted=redacted))
         self._token: Token[Caller] = _caller.set(caller)
         self._thought: Token[Thought | None] = own_thought.set(None)

@@ -5,30 +5,81 @@ What is recorded, what is digested and what the tool gets come from the same bin
 arguments cannot make a difference, and nothing is taken apart in one place and put together otherwise in another. The
 binder is compiled when the tool is declared, with the tool's own parameter list, as `dataclasses` does for `__init__`:
 Python then binds at its own speed, and a wrong call gets Python's own TypeError.
+
+What stands in a generator's place must be a generator function and yet be bound when it is called, not at its first
+item. So it is compiled whole, with the tool's parameters, and hands on what Python has bound.
 """
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable, Generator
 from inspect import Parameter
-from typing import Any, TypeAlias
+from typing import Any, Final, Protocol, TypeAlias
 
 Bound: TypeAlias = "tuple[dict[str, object], tuple[Any, ...], dict[str, Any]]"
 """Values by name, for the record; and what the tool is called with."""
 Binder: TypeAlias = Callable[..., Bound]
 
 
+class Tool(Protocol):
+    """What is known of a tool's parameters."""
+
+    function: Callable[..., Any]
+    signature: inspect.Signature
+    receiver: str | None
+
+
+_GENERATOR: Final = """
+def bind({parameters}):
+    return (yield from __forewarn_road__({values}, {call}))
+"""
+# What `yield from` does, which async generators do not have.
+_ASYNC_GENERATOR: Final = """
+async def bind({parameters}):
+    __forewarn_road__ = __forewarn_open__({values}, {call})
+    __forewarn_resume__, __forewarn_value__ = __forewarn_road__.asend, None
+    while True:
+        try:
+            __forewarn_value__ = await __forewarn_resume__(__forewarn_value__)
+        except StopAsyncIteration:
+            return
+        try:
+            __forewarn_resume__, __forewarn_value__ = __forewarn_road__.asend, (yield __forewarn_value__)
+        except GeneratorExit:
+            await __forewarn_road__.aclose()
+            raise
+        except BaseException as __forewarn_error__:
+            __forewarn_resume__, __forewarn_value__ = __forewarn_road__.athrow, __forewarn_error__
+"""
+
+
 def compile_binder(function: Callable[..., object], signature: inspect.Signature, receiver: str | None) -> Binder:
     """A function that takes what `function` takes and returns it bound. `receiver` (`self`) is passed on unrecorded."""
+    return _compiled("def bind({parameters}):\n    return {values}, {call}\n", function, signature, receiver)
+
+
+def compile_generator(tool: Tool, road: Callable[..., Generator[Any, Any, Any]]) -> Callable[..., Any]:
+    """A generator function that takes what the tool takes, and goes the road with it."""
+    return _compiled(_GENERATOR, tool.function, tool.signature, tool.receiver, __forewarn_road__=road)
+
+
+def compile_async_generator(tool: Tool, road: Callable[..., AsyncGenerator[Any, Any]]) -> Callable[..., Any]:
+    """The same as an async generator function."""
+    return _compiled(_ASYNC_GENERATOR, tool.function, tool.signature, tool.receiver, __forewarn_open__=road)
+
+
+def _compiled(
+    source: str, function: Callable[..., object], signature: inspect.Signature, receiver: str | None, **known: object
+) -> Callable[..., Any]:
     parameters = list(signature.parameters.values())
-    source = (
-        f"def bind({_parameter_list(parameters)}):\n    return {_values(parameters, receiver)}, {_call(parameters)}\n"
+    source = source.format(
+        parameters=_parameter_list(parameters), values=_values(parameters, receiver), call=_call(parameters)
     )
-    namespace: dict[str, Any] = {}
+    namespace: dict[str, Any] = dict(known)
     # Only names that Python itself took for parameters are in this source.
     exec(compile(source, f"<forewarn: arguments of {function!r}>", "exec"), namespace)  # noqa: S102
-    binder = namespace["bind"]
+    binder: Callable[..., Any] = namespace["bind"]
     binder.__defaults__ = tuple(p.default for p in parameters if _is_positional(p) and p.default is not Parameter.empty)
     binder.__kwdefaults__ = {
         p.name: p.default for p in parameters if p.kind is Parameter.KEYWORD_ONLY and p.default is not Parameter.empty
@@ -36,7 +87,7 @@ def compile_binder(function: Callable[..., object], signature: inspect.Signature
     # Python's TypeError names the function that was called wrongly.
     binder.__name__ = getattr(function, "__name__", "tool")
     binder.__qualname__ = getattr(function, "__qualname__", binder.__name__)
-    return binder  # type: ignore[no-any-return]
+    return binder
 
 
 def receiver_of(function: Callable[..., object], signature: inspect.Signature) -> str | None:

@@ -35,6 +35,8 @@ class Declaration:
         "function",
         "name",
         "ordinary_names",
+        "receiver",
+        "signature",
         "span_attributes",
         "span_name",
         "template",
@@ -58,8 +60,9 @@ class Declaration:
         self.span_name = f"{OPERATION_EXECUTE_TOOL} {self.name}"
         self.template = template(self.span_name, self.attributes)
         self.digest_suffix = json_text(self.name) + b"}"
-        signature = _signature(function, self.name)
-        receiver = next(iter(signature.parameters), None) if is_classmethod else receiver_of(function, signature)
+        self.signature = signature = _signature(function, self.name)
+        first = next(iter(signature.parameters), None)
+        self.receiver = receiver = first if is_classmethod else receiver_of(function, signature)
         self.bind: Binder = compile_binder(function, signature, receiver)
         self.ordinary_names = all(p.isascii() and not is_secret_name(p) for p in signature.parameters if p != receiver)
 

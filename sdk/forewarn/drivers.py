@@ -1,23 +1,24 @@
 """
-Drivers: how each kind of tool is taken along the road (`calls.travel`). They decide nothing.
+Drivers: how each kind of tool is taken along the road (see `calls`). They decide nothing.
 
 Each makes the wrapper that stands in the tool's place and is of the tool's own kind, so that `inspect` and the agent
-frameworks see what they saw before. A generator tool starts, and is bound and recorded, at its first item.
-
-Whatever the tool raises is thrown into the road, which records it and returns; then it is raised on, unchanged.
+frameworks see what they saw before. A generator tool is bound when it is called, and starts and is recorded at its
+first item. Whatever the tool raises is raised on, unchanged.
 """
 
 from __future__ import annotations
 
 import inspect
 from collections.abc import AsyncGenerator, Callable, Generator
-from typing import Any
+from typing import Any, TypeAlias
 
-from forewarn.calls import Acknowledge, Call, Road, Streamed, Unrecorded, travel
+from forewarn.binding import compile_async_generator, compile_generator
+from forewarn.calls import Call, Streamed, Unrecorded, opened
 from forewarn.configuration import current
 from forewarn.declarations import Declaration
 from forewarn.recording.acknowledged import wait, wait_async
-from forewarn.runtime import Runtime
+
+Items: TypeAlias = Generator[Any, Any, Any]
 
 
 def wrapper_of(tool: Declaration) -> Callable[..., Any]:
@@ -37,15 +38,16 @@ def _plain(tool: Declaration) -> Callable[..., Any]:
     def run(*args: Any, **kwargs: Any) -> Any:
         values, positional, keyword = bind(*args, **kwargs)
         runtime = current()
-        road = travel(tool, values, runtime)
+        call = opened(tool, values, runtime)
         try:
-            call = _cleared(road, runtime)
+            if (request := call.put_on_record()) is not None:
+                call.clear(wait(runtime.acknowledger, request))
             with call.span:
                 result = function(*positional, **keyword)
         except BaseException as error:
-            _throw(road, error)
+            call.fail(error)
             raise
-        _finish(road, result)
+        call.finish(result)
         return result
 
     return run
@@ -57,52 +59,55 @@ def _coroutine(tool: Declaration) -> Callable[..., Any]:
     async def run(*args: Any, **kwargs: Any) -> Any:
         values, positional, keyword = bind(*args, **kwargs)
         runtime = current()
-        road = travel(tool, values, runtime)
+        call = opened(tool, values, runtime)
         try:
-            call = await _cleared_async(road, runtime)
+            if (request := call.put_on_record()) is not None:
+                call.clear(await wait_async(runtime.acknowledger, request))
             with call.span:
                 result = await function(*positional, **keyword)
         except BaseException as error:
-            _throw(road, error)
+            call.fail(error)
             raise
-        _finish(road, result)
+        call.finish(result)
         return result
 
     return run
 
 
 def _generator(tool: Declaration) -> Callable[..., Any]:
-    bind, function = tool.bind, tool.function
+    function = tool.function
 
-    def run(*args: Any, **kwargs: Any) -> Generator[Any, Any, Any]:
-        values, positional, keyword = bind(*args, **kwargs)
+    def run(values: dict[str, object], positional: tuple[Any, ...], keyword: dict[str, Any]) -> Items:
         runtime = current()
-        road = travel(tool, values, runtime)
+        call = opened(tool, values, runtime)
         try:
-            call = _cleared(road, runtime)
+            if (request := call.put_on_record()) is not None:
+                call.clear(wait(runtime.acknowledger, request))
             result = yield from _items(function(*positional, **keyword), call)
         except BaseException as error:
-            _throw(road, error)
+            call.fail(error)
             raise
-        _finish(road, result)
+        call.finish(result)
         return result
 
-    return run
+    return compile_generator(tool, run)
 
 
 def _async_generator(tool: Declaration) -> Callable[..., Any]:
-    bind, function = tool.bind, tool.function
+    function = tool.function
 
-    async def run(*args: Any, **kwargs: Any) -> AsyncGenerator[Any, Any]:
-        values, positional, keyword = bind(*args, **kwargs)
+    async def run(
+        values: dict[str, object], positional: tuple[Any, ...], keyword: dict[str, Any]
+    ) -> AsyncGenerator[Any, Any]:
         runtime = current()
-        road = travel(tool, values, runtime)
+        call = opened(tool, values, runtime)
         try:
-            call = await _cleared_async(road, runtime)
+            if (request := call.put_on_record()) is not None:
+                call.clear(await wait_async(runtime.acknowledger, request))
             call.streamed = Streamed()
             items = function(*positional, **keyword)
             resume, value = items.asend, None
-            # What `yield from` does, which async generators do not have.
+            # `yield from` with the call's span current while the tool itself runs.
             while True:
                 try:
                     with call.span:
@@ -119,14 +124,14 @@ def _async_generator(tool: Declaration) -> Callable[..., Any]:
                 except BaseException as error:  # noqa: BLE001  the tool's to handle
                     resume, value = items.athrow, error
         except BaseException as error:
-            _throw(road, error)
+            call.fail(error)
             raise
-        _finish(road, None)
+        call.finish(None)
 
-    return run
+    return compile_async_generator(tool, run)
 
 
-def _items(items: Generator[Any, Any, Any], call: Call | Unrecorded) -> Generator[Any, Any, Any]:
+def _items(items: Items, call: Call | Unrecorded) -> Items:
     """`yield from items`, with the call's span current while the tool itself runs, and not while its consumer does."""
     call.streamed = Streamed()
     resume: Callable[[Any], Any] = items.send
@@ -146,41 +151,3 @@ def _items(items: Generator[Any, Any, Any], call: Call | Unrecorded) -> Generato
             raise
         except BaseException as error:  # noqa: BLE001  the tool's to handle
             resume, value = items.throw, error
-
-
-def _cleared(road: Road, runtime: Runtime) -> Call | Unrecorded:
-    """The call when it may run. Raises Refusal if it may not."""
-    step = next(road)
-    if isinstance(step, Acknowledge):
-        step = road.send(wait(runtime.acknowledger, step.request))
-    assert not isinstance(step, Acknowledge), "the road asks once"
-    return step
-
-
-async def _cleared_async(road: Road, runtime: Runtime) -> Call | Unrecorded:
-    step = next(road)
-    if isinstance(step, Acknowledge):
-        step = road.send(await wait_async(runtime.acknowledger, step.request))
-    assert not isinstance(step, Acknowledge), "the road asks once"
-    return step
-
-
-def _finish(road: Road, result: object) -> None:
-    try:
-        road.send(result)
-    except StopIteration:
-        return
-
-
-def _throw(road: Road, error: BaseException) -> None:
-    """Let the road record how the call ended; a road that ended before the tool ran has already."""
-    if inspect.getgeneratorstate(road) is inspect.GEN_CLOSED:
-        return
-    try:
-        road.throw(error)
-    except StopIteration:
-        return
-    except BaseException as raised:
-        # The caller raises its error on itself.
-        if raised is not error:
-            raise

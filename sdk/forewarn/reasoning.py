@@ -10,12 +10,12 @@ from __future__ import annotations
 from types import TracebackType
 from typing import Final, Self
 
-from forewarn.agents import NOBODY, current_caller
+from forewarn.agents import NOBODY, Caller, current_caller
 from forewarn.configuration import current
 from forewarn.conventions import OPERATION_NAME, OPERATION_REASON, REASONING
 from forewarn.names import cut_text
 from forewarn.recording.interface import FrameKind
-from forewarn.recording.records import Closing, Reasoning, opening, template
+from forewarn.recording.records import Closing, Opening, Reasoning, template
 from forewarn.recording.wire import attribute
 from forewarn.redaction import redact_text
 from forewarn.thoughts import Thought, own_thought
@@ -26,9 +26,8 @@ _MARGIN: Final = 256
 _TEMPLATE: Final = template(OPERATION_REASON, {OPERATION_NAME: OPERATION_REASON})
 
 
-def latest_reasoning() -> Reasoning | None:
-    """The reasoning that led to the call being made now, as far as that can be told (see `thoughts`)."""
-    caller = current_caller()
+def latest_reasoning(caller: Caller) -> Reasoning | None:
+    """The reasoning that led to the call that this agent makes now, as far as that can be told (see `thoughts`)."""
     latest, own = caller.latest, own_thought.get()
     if own is not None and own.caller is caller and (latest is None or not latest.came_of(own)):
         return own.reasoning
@@ -46,7 +45,7 @@ class Step:
         started_ns = runtime.clock_ns()
         attributes = {OPERATION_NAME: OPERATION_REASON, REASONING: text, **caller.attributes}
         self._span = runtime.spans.open(OPERATION_REASON, attributes, started_ns)
-        self._opening = opening(self._span.ids, _TEMPLATE, started_ns, caller.encoded, attribute(REASONING, text))
+        self._opening = Opening(self._span.ids, _TEMPLATE, started_ns, caller.encoded, attribute(REASONING, text))
         self._record(started_ns)
         before = own_thought.get()
         before = before if before is not None and before.caller is caller else None

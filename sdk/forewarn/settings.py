@@ -41,6 +41,7 @@ class Options(TypedDict, total=False):
     ack_timeout: float | None
     unreachable: Literal["run", "refuse"] | None
     acknowledge_writes: bool | None
+    spans: Literal["full", "light"] | None
     tracer_provider: TracerProvider | None
 
 
@@ -82,6 +83,8 @@ class Settings(BaseSettings):
     """FOREWARN_UNREACHABLE: outside production, what becomes of such a call when nobody acknowledges it."""
     acknowledge_writes: bool = False
     """FOREWARN_ACKNOWLEDGE_WRITES: treat `write` calls like destructive ones: acknowledged first, or not run."""
+    spans: Literal["full", "light"] = "full"
+    """FOREWARN_SPANS: `full` makes a call a span of the application, too; `light` only carries the context on."""
     exit_timeout: float = Field(default=2.0, ge=0, le=600)
     """FOREWARN_EXIT_TIMEOUT: seconds the end of the process may wait for records to be sent; the rest stays spooled."""
 

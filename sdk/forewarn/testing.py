@@ -30,7 +30,7 @@ from forewarn.recording.memory import MemorySpool, Reply, Script, ScriptedAcknow
 from forewarn.recording.senders import SelfPortrait
 from forewarn.recording.wire import resource
 from forewarn.runtime import Policy, Runtime
-from forewarn.spans import Spans
+from forewarn.spans import FullSpans
 
 Record: TypeAlias = dict[str, Any]
 FIRST_TICK_NS = 1_000_000_000_000_000_000
@@ -119,7 +119,7 @@ def record(
         Runtime(
             policy=Policy(environment_name(environment), strict=is_production(environment)),
             resource=resource({SERVICE_NAME: "test"}),
-            spans=Spans(tracer, random_bytes),
+            spans=FullSpans(tracer, random_bytes),
             spool=recorded,
             acknowledger=ScriptedAcknowledger(answered),
             clock_ns=clock_ns,

@@ -317,7 +317,14 @@ async def test_cancelled_while_waiting_does_not_run(production: Any) -> None:
     A task that is cancelled before the answer came is recorded as cancelled, its tool never runs.
     """
     held = threading.Event()
-    production.react = lambda _handler, _post: held.wait(5) and None
+
+    def hold(handler: Any, post: Any) -> None:
+        if post.path == "/v1/intents":
+            held.wait(5)
+        else:
+            production.behave(handler, post)
+
+    production.react = hold
 
     @forewarn.tool(effect="destructive")
     async def purge() -> None:

@@ -198,7 +198,7 @@ def _only_calls(append: Callable[..., None]) -> Callable[..., None]:
 
 @pytest.mark.parametrize(
     ("broken", "sequences"),
-    [("Closing", "2"), ("opening", "1")],
+    [("ended_ok", "2"), ("Opening", "1")],
 )
 def test_a_record_that_cannot_be_built_leaves_its_number(
     broken: str, sequences: str, monkeypatch: pytest.MonkeyPatch
@@ -258,7 +258,7 @@ def test_a_destructive_call_whose_record_cannot_be_built_is_refused(monkeypatch:
     def fail(*_: object, **__: object) -> None:
         raise ArithmeticError("ours")
 
-    monkeypatch.setattr(calls, "opening", fail)
+    monkeypatch.setattr(calls, "Opening", fail)
     with record(environment="production"), pytest.raises(forewarn.NotRecorded, match="ArithmeticError"):
         purge()
     assert ran == []

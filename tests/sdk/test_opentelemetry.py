@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from opentelemetry import trace
 from opentelemetry.context import Context
+from opentelemetry.propagate import inject
 from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
@@ -17,7 +18,10 @@ from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
 from opentelemetry.trace import NonRecordingSpan, SpanContext, StatusCode, TraceFlags
 
 import forewarn
-from forewarn.testing import record
+from forewarn import configuration
+from forewarn.recording.segments import Frame, SegmentReader
+from forewarn.recording.spool import SegmentSpool
+from forewarn.testing import read_record, record
 
 
 @forewarn.tool(effect="read")
@@ -207,3 +211,89 @@ def test_reasoning_and_agents_are_spans_too(provider: TracerProvider, exporter: 
     assert {ids(span) for span in exporter.get_finished_spans()} == {
         (one["trace_id"], one["span_id"]) for one in recorded.records
     }
+
+
+@pytest.fixture
+def light(spool: Any, provider: TracerProvider) -> Iterator[SegmentSpool]:
+    """The spool of a process without spans of its own."""
+    forewarn.configure(environment="test", spool=spool, spans="light", tracer_provider=provider)
+    runtime = configuration.current()
+    assert isinstance(runtime.spool, SegmentSpool)
+    yield runtime.spool
+    forewarn.shutdown(0)
+
+
+def spooled(spool: SegmentSpool) -> list[dict[str, Any]]:
+    """The records of calls and agents, in order."""
+    readers = [SegmentReader.open(segment.path) for segment in spool.written()]
+    frames = [frame for reader in readers if reader for frame in reader.read(reader.acknowledged, reader.size())]
+    records = [read_record(frame.record) for frame in frames if isinstance(frame, Frame)]
+    ours = [one for one in records if one["attributes"]["gen_ai.operation.name"] != "sender"]
+    return sorted(ours, key=lambda one: one["attributes"]["forewarn.sequence"])
+
+
+def test_light_calls_are_no_spans_of_the_application(
+    light: SegmentSpool, provider: TracerProvider, exporter: InMemorySpanExporter
+) -> None:
+    """
+    Its spans inside of a call have the call above them, under the same trace; the calls themselves it never sees.
+    """
+    tracer = provider.get_tracer("app")
+
+    @forewarn.tool(effect="read")
+    def outer() -> str:
+        with tracer.start_as_current_span("inside"):
+            return look("users")
+
+    with tracer.start_as_current_span("request"):
+        outer()
+
+    inside, request = exporter.get_finished_spans()
+    first, second, *_ = spooled(light)
+    trace_id, request_id = ids(request)
+    assert {one["trace_id"] for one in spooled(light)} == {trace_id} == {ids(inside)[0]}
+    assert (first["name"], first["parent_span_id"]) == ("execute_tool outer", request_id)
+    assert inside.parent is not None
+    assert f"{inside.parent.span_id:016x}" == first["span_id"]
+    assert (second["name"], second["parent_span_id"]) == ("execute_tool look", ids(inside)[1])
+
+
+def test_light_calls_without_a_trace_make_one(light: SegmentSpool, provider: TracerProvider) -> None:
+    """
+    Agents and calls nest under each other; what leaves the process says the same ids, sampled.
+    """
+    carrier: dict[str, str] = {}
+
+    @forewarn.tool(effect="read")
+    def fetch() -> None:
+        inject(carrier)
+
+    with forewarn.agent("a"):
+        fetch()
+
+    agent, call = spooled(light)[:2]
+    assert call["trace_id"] == agent["trace_id"]
+    assert (agent["parent_span_id"], call["parent_span_id"]) == ("", agent["span_id"])
+    assert carrier["traceparent"] == f"00-{call['trace_id']}-{call['span_id']}-01"
+
+
+def test_light_calls_carry_on_what_was_sampled_out(light: SegmentSpool) -> None:
+    """
+    A trace that the application does not sample is not sampled below our calls either.
+    """
+    provider = TracerProvider(sampler=ALWAYS_OFF)
+    carrier: dict[str, str] = {}
+
+    @forewarn.tool(effect="read")
+    def fetch() -> None:
+        inject(carrier)
+
+    @forewarn.tool(effect="read")
+    def outer() -> None:
+        fetch()
+
+    with provider.get_tracer("app").start_as_current_span("request"):
+        outer()
+
+    assert not int(carrier["traceparent"][-2:], 16) & TraceFlags.SAMPLED
+    assert len(spooled(light)) == 4

@@ -13,7 +13,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
 from forewarn.conventions import Outcome
-from forewarn.recording.records import Closing, acknowledged, call_attributes, opening, template, tool_started
+from forewarn.recording.records import Closing, Opening, acknowledged, call_attributes, template, tool_started
 from forewarn.recording.wire import (
     attribute,
     export_request,
@@ -59,7 +59,7 @@ def test_a_start_and_its_end_read_back(**meant: Any) -> None:
     ids = (trace, span, meant["parent"])
     shape = template(meant["name"], meant["shared"])
     digest = "0123456789abcdef" * 4
-    opened = opening(ids, shape, begin, *call_attributes(meant["arguments"], digest))
+    opened = Opening(ids, shape, begin, *call_attributes(meant["arguments"], digest))
     result = None if meant["result"] is None else (meant["result"], 1, 1)
     closing = Closing(Outcome.OK, error=meant["error"], result=result, redacted=redacted, cut=cut)
 
@@ -102,7 +102,7 @@ def test_a_request_reads_back(described: dict[str, Any], names: list[str]) -> No
     """
     Resource, scope and spans are where an OTLP receiver looks for them.
     """
-    shapes = [opening((b"t" * 16, b"s" * 8, b""), template(name, {}), 1) for name in names]
+    shapes = [Opening((b"t" * 16, b"s" * 8, b""), template(name, {}), 1) for name in names]
     spans = b"".join(span_field(one.end_record(1, 2)) for one in shapes)
 
     request = ExportTraceServiceRequest.FromString(
@@ -156,7 +156,7 @@ def test_records_are_as_short_as_protobuf_writes_them(error: ValueError | None) 
     """
     No field stands there with its default value: a gateway tells by the length that it understood everything.
     """
-    opened = opening((b"t" * 16, b"s" * 8, b""), template("look", {}), 1)
+    opened = Opening((b"t" * 16, b"s" * 8, b""), template("look", {}), 1)
     closing = Closing(Outcome.ERROR, error=error, result=("", 0, 0))
     spans = span_field(opened.start_record(1)) + span_field(opened.end_record(2, 3, closing.fields))
 

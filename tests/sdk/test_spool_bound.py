@@ -11,7 +11,7 @@ import pytest
 
 from forewarn.conventions import OPERATION_NAME, SEQUENCE, Effect, LossReason
 from forewarn.recording.interface import FrameKind, SpoolUnavailable
-from forewarn.recording.records import opening, template
+from forewarn.recording.records import Opening, template
 from forewarn.recording.segments import Frame, SegmentReader
 from forewarn.recording.sequences import Numbered, numbered
 from forewarn.recording.spool import SegmentSpool
@@ -38,7 +38,7 @@ class Ledger:
 def record(sequence: int, effect: Effect = Effect.READ) -> bytes:
     name = "x" * RECORD_BYTES
     shape = template(name, {OPERATION_NAME: "execute_tool", "forewarn.effect": effect.value})
-    return opening((b"t" * 16, b"s" * 8, b""), shape, 1).start_record(sequence)
+    return Opening((b"t" * 16, b"s" * 8, b""), shape, 1).start_record(sequence)
 
 
 def make(folder: Path, sender: str = "me") -> tuple[SegmentSpool, Ledger]:

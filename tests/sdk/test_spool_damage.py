@@ -15,7 +15,7 @@ from forewarn.conventions import LOST_SEQUENCES, OPERATION_NAME, SERVICE_INSTANC
 from forewarn.recording.drain import MOST_ADOPTED, Drain, NotNow
 from forewarn.recording.gateway import Answer, Verdict
 from forewarn.recording.interface import FrameKind
-from forewarn.recording.records import opening, template
+from forewarn.recording.records import Opening, template
 from forewarn.recording.segments import Frame, SegmentReader
 from forewarn.recording.spool import SegmentSpool
 from forewarn.recording.wire import resource
@@ -26,7 +26,7 @@ Lost = tuple[LossReason, list[int], Effect]
 
 
 def record(sequence: int) -> bytes:
-    return opening((b"t" * 16, sequence.to_bytes(8), b""), SHAPE, 1).end_record(sequence, 2)
+    return Opening((b"t" * 16, sequence.to_bytes(8), b""), SHAPE, 1).end_record(sequence, 2)
 
 
 class Gateway:

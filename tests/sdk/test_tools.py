@@ -177,6 +177,28 @@ def test_wrong_calls_fail_as_without_us(args: tuple[int, ...], kwargs: dict[str,
     assert str(ours.value) == str(pythons.value)
 
 
+def test_wrong_calls_of_generators_fail_at_the_call() -> None:
+    """
+    As without us, not at the first item; and a right call is not on record before that.
+    """
+
+    def rows(a: int, *, b: int) -> Iterator[int]:
+        yield a + b
+
+    async def rows_async(a: int, *, b: int) -> AsyncIterator[int]:
+        yield a + b
+
+    with record() as recorded:
+        for function in (rows, rows_async):
+            with pytest.raises(TypeError, match=r"missing 1 required keyword-only argument: 'b'$"):
+                forewarn.tool(effect="read")(function)(1)  # type: ignore[call-arg]
+        waiting = forewarn.tool(effect="read")(rows)(1, b=2)
+        assert recorded.records == []
+        assert list(waiting) == [3]
+
+    assert [one["attributes"]["gen_ai.tool.call.arguments"] for one in recorded.starts] == ['{"a":1,"b":2}']
+
+
 def test_a_mutable_default_is_the_functions_own() -> None:
     """
     The tool gets its very default object, as Python has it.

@@ -76,15 +76,13 @@ class Losses:
         self._turn = threading.Lock()
         self._noted: deque[tuple[LossReason, Effect, tuple[int, ...]]] = deque()
         self._sorted: dict[tuple[LossReason, Effect], Ranges] = {}
-
-    @property
-    def are_untold(self) -> bool:
-        """Whether there is something that no loss record says yet."""
-        return bool(self._noted or self._sorted)
+        self.are_untold = False
+        """Whether there may be something that no loss record says yet."""
 
     def note(self, reason: LossReason, sequences: Iterable[int], effect: Effect) -> None:
         """These records will never come."""
         self._noted.append((reason, effect, tuple(sequences)))
+        self.are_untold = True
         if self._turn.acquire(blocking=False):
             try:
                 self._sort()
@@ -95,6 +93,8 @@ class Losses:
         """Put what was noted on record, as far as the spool takes it. Inside of itself it does nothing."""
         if not self._turn.acquire(blocking=False):
             return
+        # First, so that what is noted from here on sets it again.
+        self.are_untold = False
         try:
             self._sort()
             for (reason, effect), ranges in list(self._sorted.items()):
@@ -102,7 +102,7 @@ class Losses:
                 del self._sorted[reason, effect]
         # Mostly the spool does not take it. It is tried again with the next record; it is never the tool's trouble.
         except Exception:  # noqa: BLE001
-            return
+            self.are_untold = True
         finally:
             self._turn.release()
 

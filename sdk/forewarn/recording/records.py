@@ -39,13 +39,15 @@ from forewarn.recording.wire import (
     int_attribute_head,
     status_error,
     text_attribute,
-    varint,
+    varint_of_count,
     varint_of_time,
 )
 
 _START: Final = attribute(RECORD, RecordKind.START.value)
 _OK: Final = Outcome.OK
 _OUTCOMES: Final[dict[Outcome | None, bytes]] = {None: b"", **{one: attribute(OUTCOME, one.value) for one in Outcome}}
+# Looking a member up on its enum, or by its hash, costs as much as a call.
+_ENDED_OK: Final = _OUTCOMES[_OK]
 _SEQUENCE_HEADS: Final = [int_attribute_head(SEQUENCE, size) for size in range(11)]
 _ARGUMENTS: Final = attribute_prefix(TOOL_CALL_ARGUMENTS)
 _RESULT: Final = attribute_prefix(TOOL_CALL_RESULT)
@@ -86,33 +88,31 @@ class Reasoning(NamedTuple):
         return cls(text, span_id, at_ns, b"".join(encoded))
 
 
-class Opening(NamedTuple):
+class Opening:
     """One span's start, encoded: kept as long as the span is open, because its end says it all again."""
 
-    head: bytes
-    body: bytes
+    __slots__ = ("body", "head")
+
+    def __init__(self, ids: SpanIds, shape: Template, started_ns: int, *encoded: bytes) -> None:
+        """`encoded` are attributes beside the template's."""
+        trace, span, parent = ids
+        above = b"\x22\x08" if parent else b""
+        name_and_kind, attributes = shape
+        head = (b"\x0a\x10", trace, b"\x12\x08", span, above, parent, name_and_kind, b"\x39", fixed64(started_ns))
+        self.head = b"".join(head)
+        self.body = b"".join((attributes, *encoded))
 
     def start_record(self, sequence: int, *, redacted: int = 0, cut: int = 0) -> bytes:
         """The span as it starts: without an end time, marked as a start."""
-        head, body = self
-        number = varint(sequence)
+        number = varint_of_count(sequence)
         counted = _counts(redacted, cut) if redacted or cut else b""
-        return b"".join((head, body, _SEQUENCE_HEADS[len(number)], number, _START, counted))
+        return b"".join((self.head, self.body, _SEQUENCE_HEADS[len(number)], number, _START, counted))
 
     def end_record(self, sequence: int, ended_ns: int, *closing: bytes) -> bytes:
         """The span as it ended; `closing` are the fields that only its end has."""
-        head, body = self
-        number = varint(sequence)
-        return b"".join((head, b"\x41", fixed64(ended_ns), body, _SEQUENCE_HEADS[len(number)], number, *closing))
-
-
-def opening(ids: SpanIds, shape: Template, started_ns: int, *encoded: bytes) -> Opening:
-    """Join what is known of a span when it starts; `encoded` are attributes beside the template's."""
-    trace, span, parent = ids
-    above = b"\x22\x08" if parent else b""
-    name_and_kind, attributes = shape
-    head = (b"\x0a\x10", trace, b"\x12\x08", span, above, parent, name_and_kind, b"\x39", fixed64(started_ns))
-    return Opening(b"".join(head), b"".join((attributes, *encoded)))
+        number = varint_of_count(sequence)
+        ended = (self.head, b"\x41", fixed64(ended_ns), self.body, _SEQUENCE_HEADS[len(number)], number)
+        return b"".join((*ended, *closing))
 
 
 def call_attributes(arguments: str, digest: str) -> tuple[bytes, bytes, bytes]:
@@ -157,6 +157,15 @@ class Closing:
             redacted += hidden
             encoded += attribute(ERROR_TYPE, error_type) + status_error(self.message)
         self.fields = encoded + _counts(redacted, cut) if redacted or cut else encoded
+
+
+def ended_ok(result: Encoded, redacted: int, cut: int) -> bytes:
+    """What the end of a call says that is well: `Closing.fields` of it, quicker."""
+    text, hidden, missing = result
+    fields = _ENDED_OK + text_attribute(_RESULT, text.encode())
+    redacted += hidden
+    cut += missing
+    return fields + _counts(redacted, cut) if redacted or cut else fields
 
 
 def tool_started(started_ns: int) -> bytes:

@@ -26,7 +26,7 @@ from forewarn.conventions import (
 from forewarn.recording.claims import SEGMENT_SUFFIX, Claim
 from forewarn.recording.interface import Attributes, FrameKind
 from forewarn.recording.losses import Ranges
-from forewarn.recording.records import opening, template
+from forewarn.recording.records import Opening, template
 from forewarn.recording.segments import encode_frame, encode_header
 from forewarn.recording.wire import fixed64, status_error
 
@@ -58,6 +58,6 @@ def _record(lost: Ranges, reason: LossReason, effect: Effect) -> bytes:
         LOST_EFFECT: effect.value,
     }
     ids = os.urandom(16), os.urandom(8), b""
-    head, body = opening(ids, template(OPERATION_LOSS, attributes), at_ns)
+    span = Opening(ids, template(OPERATION_LOSS, attributes), at_ns)
     text = f"{lost.count} records of this sender are lost: {reason}"
-    return b"".join((head, _END_TIME, fixed64(at_ns), body, status_error(text)))
+    return b"".join((span.head, _END_TIME, fixed64(at_ns), span.body, status_error(text)))

@@ -28,7 +28,7 @@ from forewarn.conventions import (
 )
 from forewarn.recording.interface import Attributes, FrameKind
 from forewarn.recording.losses import Loss
-from forewarn.recording.records import opening, template
+from forewarn.recording.records import Opening, template
 from forewarn.recording.segments import SegmentReader
 from forewarn.recording.spool import SegmentSpool
 from forewarn.recording.wire import status_error
@@ -71,7 +71,7 @@ class SelfPortrait:
     def _moment(self, sequence: int, name: str, attributes: Attributes, *closing: bytes) -> bytes:
         self._trace = self._trace or self._random_bytes(16)
         at_ns = self._clock_ns()
-        span = opening((self._trace, self._random_bytes(8), b""), template(name, attributes), at_ns)
+        span = Opening((self._trace, self._random_bytes(8), b""), template(name, attributes), at_ns)
         return span.end_record(sequence, at_ns, *closing)
 
 
