@@ -26,6 +26,7 @@ def _python(page: str) -> str:
     [
         ("README.md", ["delete_rows"]),
         ("docs/sdk.md", ["list_tables", "add_note", "drop", "drop"]),
+        ("docs/redaction.md", []),
     ],
 )
 def test_the_python_of_a_page_runs(

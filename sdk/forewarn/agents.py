@@ -25,12 +25,12 @@ from forewarn.conventions import (
     TASK,
 )
 from forewarn.encoding import json_text
-from forewarn.names import clean_name, cut_text
+from forewarn.names import clean_name
 from forewarn.outcomes import outcome_of
 from forewarn.recording.interface import FrameKind
 from forewarn.recording.records import Closing, Opening, template
 from forewarn.recording.wire import attribute
-from forewarn.redaction import redact_text
+from forewarn.redaction import redact_cut
 from forewarn.thoughts import Thought, own_thought
 
 _LONGEST_TASK: Final = 4096
@@ -65,7 +65,7 @@ class Agent:
     def __enter__(self) -> Self:
         self._runtime = runtime = current()
         caller = Caller(self._name, _caller.get())
-        task, redacted = redact_text(cut_text(self._task or "", _LONGEST_TASK))
+        task, redacted = redact_cut(str(self._task or ""), _LONGEST_TASK)
         attributes: dict[str, str | int] = {
             OPERATION_NAME: OPERATION_INVOKE_AGENT,
             **caller.attributes,

@@ -157,7 +157,8 @@ class Call:
         opened_ns = runtime.clock_ns()
         caller = current_caller()
         reasoning = latest_reasoning(caller)
-        (text, self._redacted, self._cut), canonical = encode_arguments(values, ordinary_names=tool.ordinary_names)
+        arguments, canonical = encode_arguments(values, ordinary_names=tool.ordinary_names, paths=tool.paths)
+        text, self._redacted, self._cut = arguments
         digest = _digest(tool, canonical, caller, runtime)
         spans = runtime.spans
         attributes = _span_attributes(tool, caller, text, reasoning) if spans.has_readers else _NONE
@@ -248,10 +249,10 @@ class Call:
         runtime = self._runtime
         ended_ns = runtime.clock_ns()
         if outcome is _OK:
-            fields = ended_ok(encode_result(result), self._redacted, self._cut)
+            fields = ended_ok(encode_result(result, self._tool.paths), self._redacted, self._cut)
             self.span.end(ended_ns)
         else:
-            encoded = encode_result(result) if error is None or self.streamed is not None else None
+            encoded = encode_result(result, self._tool.paths) if error is None or self.streamed is not None else None
             closing = Closing(outcome, error=error, result=encoded, redacted=self._redacted, cut=self._cut)
             fields = closing.fields
             self.span.end(ended_ns, closing.span_attributes, error=closing.message)

@@ -45,6 +45,7 @@ from forewarn.recording.sender import Sender
 from forewarn.recording.senders import Lifecycle, SelfPortrait, waiting_bytes
 from forewarn.recording.spool import SegmentSpool
 from forewarn.recording.wire import resource
+from forewarn.redaction import use_rules
 from forewarn.runtime import Policy, Runtime
 from forewarn.settings import Options, Settings, load_settings, settings_without_faults
 from forewarn.spans import FullSpans, LightSpans, Spans
@@ -166,6 +167,7 @@ def _install(setup: _Setup) -> None:
     global _setup, _runtime  # noqa: PLW0603  the one current runtime
     _setup = setup
     _runtime = _stand_in or setup.runtime
+    use_rules(setup.settings.rules)
     if setup.sender is not None:
         setup.lifecycle.begin()
         setup.sender.start()

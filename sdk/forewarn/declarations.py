@@ -17,11 +17,13 @@ from forewarn.conventions import (
     Effect,
     EffectSource,
 )
+from forewarn.credentials import name_of_secret
 from forewarn.encoding import json_text
 from forewarn.errors import ConfigurationError
 from forewarn.names import clean_name
+from forewarn.paths import NO_PATHS, Paths
 from forewarn.recording.records import template
-from forewarn.redaction import is_secret_name
+from forewarn.redaction import is_label_key, is_value_key
 
 
 class Declaration:
@@ -35,6 +37,7 @@ class Declaration:
         "function",
         "name",
         "ordinary_names",
+        "paths",
         "receiver",
         "signature",
         "span_attributes",
@@ -43,7 +46,13 @@ class Declaration:
     )
 
     def __init__(
-        self, function: Callable[..., Any], effect: str | None, name: str | None, *, is_classmethod: bool = False
+        self,
+        function: Callable[..., Any],
+        effect: str | None,
+        name: str | None,
+        *,
+        paths: Paths = NO_PATHS,
+        is_classmethod: bool = False,
     ) -> None:
         self.function = function
         self.name = clean_name(name or getattr(function, "__name__", "") or type(function).__name__)
@@ -64,7 +73,19 @@ class Declaration:
         first = next(iter(signature.parameters), None)
         self.receiver = receiver = first if is_classmethod else receiver_of(function, signature)
         self.bind: Binder = compile_binder(function, signature, receiver)
-        self.ordinary_names = all(p.isascii() and not is_secret_name(p) for p in signature.parameters if p != receiver)
+        parameters = [name for name in signature.parameters if name != receiver]
+        self.ordinary_names = all(map(_is_ordinary, parameters)) and not _is_pair(parameters)
+        self.paths = paths
+        paths.check(parameters, self.name)
+
+
+def _is_ordinary(parameter: str) -> bool:
+    return parameter.isascii() and not name_of_secret(parameter)
+
+
+def _is_pair(parameters: list[str]) -> bool:
+    """Whether one parameter may name what another one holds: `set_header(name, value)`."""
+    return any(map(is_label_key, parameters)) and any(map(is_value_key, parameters))
 
 
 def _effect(declared: str | None, tool: str) -> tuple[Effect, EffectSource]:

@@ -18,7 +18,9 @@ from typing import Final, TypeAlias
 import msgspec
 import rfc8785
 
-from forewarn.redaction import is_suspect_json
+from forewarn.paths import NO_PATHS, RETURN, Paths
+from forewarn.redaction import rules
+from forewarn.suspicion import is_suspect_json
 from forewarn.values import LARGEST_SAFE_INT, RECORD, UNCUT, Limits, Plain, Walk
 
 _JUST_JSON: Final = frozenset({str, bool, type(None)})
@@ -34,31 +36,37 @@ EncodedArguments: TypeAlias = "tuple[Encoded, bytes]"
 
 
 def encode_arguments(
-    values: Mapping[str, object], *, ordinary_names: bool, limits: Limits = RECORD
+    values: Mapping[str, object], *, ordinary_names: bool, paths: Paths = NO_PATHS, limits: Limits = RECORD
 ) -> EncodedArguments:
     """
     Encode the bound arguments now; what becomes of the values later changes nothing here.
 
     `ordinary_names`: the parameters' names are ASCII and none of them is a secret's (known when the tool is declared).
+    `paths`: what else the declaration says of the values.
     """
     if ordinary_names and _is_flat(values):
         try:
             text = _encode(values).decode()
             canonical = _encode_sorted(values)
         except UnicodeEncodeError:
-            return _encode_walking(values, limits)
-        if len(text) <= limits.total and not is_suspect_json(text):
+            return _encode_walking(values, limits, paths)
+        if len(text) <= limits.total and not (paths or rules().patterns or is_suspect_json(text)):
             return (text, 0, 0), canonical
-        return _for_record(dict(values), limits, is_plain=True), canonical
-    return _encode_walking(values, limits)
+        return _for_record(dict(values), Walk(limits, redact=True, is_plain=True, paths=paths)), canonical
+    return _encode_walking(values, limits, paths)
 
 
-def encode_result(value: object, limits: Limits = RECORD) -> Encoded:
+def encode_result(value: object, paths: Paths = NO_PATHS, limits: Limits = RECORD) -> Encoded:
     """Encode what a tool returned, looking at a large value only as far as the record goes."""
     kind = type(value)
-    if value is None or kind is bool or (kind is int and -LARGEST_SAFE_INT <= value <= LARGEST_SAFE_INT):  # type: ignore[operator]
+    if value is None or kind is bool or (not paths and kind is int and -LARGEST_SAFE_INT <= value <= LARGEST_SAFE_INT):  # type: ignore[operator]
         return _encode(value).decode(), 0, 0
-    return _for_record(value, limits, is_plain=False)
+    walk = Walk(limits, redact=True, paths=paths)
+    if not paths:
+        return _for_record(value, walk)
+    # A path may name the result itself.
+    text = _encode(walk.fields([(RETURN, value)], size=1)[RETURN]).decode()
+    return text, walk.redactor.count, walk.cut
 
 
 def json_text(text: str) -> bytes:
@@ -76,17 +84,17 @@ def _is_flat(values: Mapping[str, object]) -> bool:
     )
 
 
-def _encode_walking(values: Mapping[str, object], limits: Limits) -> EncodedArguments:
+def _encode_walking(values: Mapping[str, object], limits: Limits, paths: Paths) -> EncodedArguments:
     try:
         walk, plain, canonical = _whole(values)
     except RecursionError:
         # The caller's own stack leaves no room to look inside.
         walk, plain, canonical = _whole({name: Unseen(value) for name, value in values.items()})
-    if not walk.may_hide_secrets:
+    if not (walk.may_hide_secrets or paths or rules().patterns):
         text = _encode(plain).decode()
         if len(text) <= limits.total and not is_suspect_json(text):
             return (text, 0, walk.cut), canonical
-    return _for_record(plain, limits, is_plain=True), canonical
+    return _for_record(plain, Walk(limits, redact=True, is_plain=True, paths=paths)), canonical
 
 
 def _whole(values: Mapping[str, object]) -> tuple[Walk, Plain, bytes]:
@@ -97,8 +105,7 @@ def _whole(values: Mapping[str, object]) -> tuple[Walk, Plain, bytes]:
     return walk, plain, canonical
 
 
-def _for_record(value: object, limits: Limits, *, is_plain: bool) -> Encoded:
-    walk = Walk(limits, redact=True, is_plain=is_plain)
+def _for_record(value: object, walk: Walk) -> Encoded:
     text = _encode(walk.value(value)).decode()
     return text, walk.redactor.count, walk.cut
 

@@ -13,16 +13,13 @@ from typing import Final, Self
 from forewarn.agents import NOBODY, Caller, current_caller
 from forewarn.configuration import current
 from forewarn.conventions import OPERATION_NAME, OPERATION_REASON, REASONING
-from forewarn.names import cut_text
 from forewarn.recording.interface import FrameKind
 from forewarn.recording.records import Closing, Opening, Reasoning, template
 from forewarn.recording.wire import attribute
-from forewarn.redaction import redact_text
+from forewarn.redaction import redact_cut
 from forewarn.thoughts import Thought, own_thought
 
 LONGEST_TEXT: Final = 8_192
-_MARGIN: Final = 256
-"""Cut this far behind the limit before redaction, so that a credential across the limit is seen whole."""
 _TEMPLATE: Final = template(OPERATION_REASON, {OPERATION_NAME: OPERATION_REASON})
 
 
@@ -40,8 +37,7 @@ class Step:
     def __init__(self, text: str) -> None:
         self._runtime = runtime = current()
         caller = current_caller()
-        text, self._redacted = redact_text(str(text)[: LONGEST_TEXT + _MARGIN])
-        text = cut_text(text, LONGEST_TEXT)
+        text, self._redacted = redact_cut(str(text), LONGEST_TEXT)
         started_ns = runtime.clock_ns()
         attributes = {OPERATION_NAME: OPERATION_REASON, REASONING: text, **caller.attributes}
         self._span = runtime.spans.open(OPERATION_REASON, attributes, started_ns)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import sys
 import tomllib
+from collections.abc import Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypedDict
@@ -27,6 +28,7 @@ from pydantic_settings import (
 
 from forewarn.conventions import KEY_PREFIX, Effect, Environment, environment_name, is_production
 from forewarn.errors import ConfigurationError
+from forewarn.redaction import Rules, compilable
 
 SETTINGS_FILE = "forewarn.toml"
 
@@ -41,6 +43,9 @@ class Options(TypedDict, total=False):
     ack_timeout: float | None
     unreachable: Literal["run", "refuse"] | None
     acknowledge_writes: bool | None
+    redaction_key: str | None
+    redact_patterns: Sequence[str] | None
+    redact_off: Sequence[str] | None
     spans: Literal["full", "light"] | None
     tracer_provider: TracerProvider | None
 
@@ -97,11 +102,25 @@ class Settings(BaseSettings):
         """A variable names them with commas between."""
         return [one.strip() for one in value.split(",") if one.strip()] if isinstance(value, str) else value
 
+    redaction_key: SecretStr | None = None
+    """FOREWARN_REDACTION_KEY: makes the marks of redacted values comparable; by default derived from the ingest key."""
+    redact_patterns: tuple[str, ...] = ()
+    """FOREWARN_REDACT_PATTERNS: regular expressions of what else is redacted, as a JSON list: `["ACCT-[0-9]{8}"]`."""
+    redact_off: tuple[str, ...] = ()
+    """FOREWARN_REDACT_OFF: what is left alone, by the name its mark would bear, as a JSON list: `["session"]`."""
+
+    @field_validator("redact_patterns")
+    @classmethod
+    def _compile(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        return compilable(value)
+
     @field_validator("endpoint")
     @classmethod
     def _is_http(cls, value: str | None) -> str | None:
         if value is not None and not value.startswith(("http://", "https://")):
             raise ValueError("must begin with http:// or https://, as in http://127.0.0.1:4318")
+        if value is not None and "@" in value.partition("://")[2].partition("/")[0]:
+            raise ValueError("must hold no user and password; who sends is told by the key alone")
         return value.rstrip("/") if value else None
 
     @field_validator("key")
@@ -123,6 +142,12 @@ class Settings(BaseSettings):
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
+
+    @property
+    def rules(self) -> Rules:
+        """What this process redacts, and the key of its marks."""
+        key = self.redaction_key or self.key
+        return Rules.of(key.get_secret_value() if key else "", self.redact_patterns, self.redact_off)
 
     @property
     def key_environment(self) -> str | None:

@@ -29,6 +29,7 @@ from forewarn.recording.interface import Acknowledgement, FrameKind, Unacknowled
 from forewarn.recording.memory import MemorySpool, Reply, Script, ScriptedAcknowledger
 from forewarn.recording.senders import SelfPortrait
 from forewarn.recording.wire import resource
+from forewarn.redaction import rules, use_rules
 from forewarn.runtime import Policy, Runtime
 from forewarn.spans import FullSpans
 
@@ -113,6 +114,8 @@ def record(
             recorded.acknowledged(request)
         return reply
 
+    rules_before = rules()
+    use_rules(rules_before.with_key(b"forewarn.testing"))
     tracer = (tracer_provider or trace.NoOpTracerProvider()).get_tracer("forewarn")
     random_bytes, clock_ns = counted_bytes(), ticking_clock()
     use(
@@ -130,6 +133,7 @@ def record(
         yield recorded
     finally:
         use(None)
+        use_rules(rules_before)
 
 
 def ticking_clock() -> Callable[[], int]:

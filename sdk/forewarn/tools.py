@@ -8,11 +8,12 @@ name, signature and kind, so agent frameworks see the tool they saw before.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final, Literal, ParamSpec, TypeAlias, TypeVar, overload
 
 from forewarn.declarations import Declaration
 from forewarn.drivers import wrapper_of
+from forewarn.paths import Paths
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -28,7 +29,11 @@ def tool(function: Callable[P, R], /) -> Callable[P, R]: ...
 
 @overload
 def tool(
-    *, effect: DeclaredEffect | None = None, name: str | None = None
+    *,
+    effect: DeclaredEffect | None = None,
+    name: str | None = None,
+    redact: Sequence[str] = (),
+    keep: Sequence[str] = (),
 ) -> Callable[[Callable[P, R]], Callable[P, R]]: ...
 
 
@@ -38,6 +43,8 @@ def tool(
     *,
     effect: DeclaredEffect | None = None,
     name: str | None = None,
+    redact: Sequence[str] = (),
+    keep: Sequence[str] = (),
 ) -> Callable[..., Any]:
     """
     Put every call of this function on record before it runs.
@@ -46,24 +53,27 @@ def tool(
     effect is not declared, starts only when the gateway has acknowledged its record; in production it raises
     `NotRecorded` otherwise. `name` is the tool's name on record, by default the function's. A method's own object is
     not recorded, and an argument under a secret's name (`password`, `api_key`) is redacted.
+
+    `redact` and `keep` name what is redacted besides, and what never is: `payload.auth`, `rows.*.email`, and of what
+    the tool returns `return.token_count`.
     """
+    paths = Paths(redact, keep)
     if function is None:
-        return functools.partial(_wrap, effect=effect, name=name)
-    wrapped: Callable[..., Any] = _wrap(function, effect=effect, name=name)
+        return functools.partial(_wrap, effect=effect, name=name, paths=paths)
+    wrapped: Callable[..., Any] = _wrap(function, effect=effect, name=name, paths=paths)
     return wrapped
 
 
-def _wrap(function: Any, *, effect: str | None, name: str | None) -> Any:
+def _wrap(function: Any, *, effect: str | None, name: str | None, paths: Paths) -> Any:
     if isinstance(function, (classmethod, staticmethod)):
         kind = type(function)
-        return kind(_wrap_plain(function.__func__, effect, name, is_classmethod=kind is classmethod))
-    return _wrap_plain(function, effect, name)
+        declared = function.__func__
+        is_classmethod = kind is classmethod
+        return kind(_wrapped(declared, Declaration(declared, effect, name, paths=paths, is_classmethod=is_classmethod)))
+    return _wrapped(function, Declaration(function, effect, name, paths=paths))
 
 
-def _wrap_plain(
-    function: Callable[..., Any], effect: str | None, name: str | None, *, is_classmethod: bool = False
-) -> Callable[..., Any]:
-    declaration = Declaration(function, effect, name, is_classmethod=is_classmethod)
+def _wrapped(function: Callable[..., Any], declaration: Declaration) -> Callable[..., Any]:
     wrapper: Callable[..., Any] = functools.wraps(function)(wrapper_of(declaration))
     setattr(wrapper, DECLARATION, declaration)
     return wrapper

@@ -26,7 +26,9 @@ from typing import Any, Final, NamedTuple, TypeAlias
 import msgspec
 from pydantic import BaseModel
 
-from forewarn.redaction import LONGEST_NAME, MARK, Redactor, is_secret_name, is_suspect
+from forewarn.paths import NO_PATHS, Paths, Say
+from forewarn.redaction import CUSTOM, MARGIN, Redactor, is_value_key, is_worth_hiding, rules
+from forewarn.suspicion import is_suspect
 
 Plain: TypeAlias = "bool | int | float | str | list[Plain] | dict[str, Plain] | None"
 
@@ -34,8 +36,8 @@ LARGEST_SAFE_INT: Final = 2**53 - 1
 """Beyond it RFC 8785 has no integers: a reader in JavaScript would see another number."""
 _LONGEST_DECIMAL_BITS: Final = 8192
 """Python refuses to print integers of more than 4300 digits in decimal; in hexadecimal it does not."""
-_REDACTION_MARGIN: Final = 256
-"""A text is cut this far behind its limit first, so that a credential across the limit is seen whole."""
+
+_LONGEST_NAME: Final = 200
 
 _sort_key: Final = msgspec.json.Encoder(order="deterministic").encode
 
@@ -58,9 +60,19 @@ UNCUT: Final = Limits(total=2**62, text=2**62, items=2**62, depth=64)
 class Walk:
     """One walk over one value. Afterwards: what was cut, redacted, and whether RFC 8785 needs its own encoder."""
 
-    def __init__(self, limits: Limits, *, redact: bool = False, is_plain: bool = False) -> None:
+    def __init__(
+        self,
+        limits: Limits,
+        *,
+        redact: bool = False,
+        is_plain: bool = False,
+        paths: Paths = NO_PATHS,
+    ) -> None:
         self.cut = 0
         self.redactor = Redactor()
+        self._has_patterns = bool(rules().patterns)
+        self._paths = paths
+        self._path: list[str] = []
         self.may_hide_secrets = False
         self.needs_rfc8785 = False
         self._limits = limits
@@ -85,31 +97,59 @@ class Walk:
     def fields(self, fields: Iterable[tuple[str, object]], depth: int = 0, *, size: int) -> dict[str, Plain]:
         """Named values: arguments, fields of a dataclass, a dict with text keys."""
         plain: dict[str, Plain] = {}
-        for name, value in islice(fields, self._limits.items):
+        kept = list(islice(fields, self._limits.items))
+        told = self.redactor.name_told_by(dict(kept))
+        for name, value in kept:
             if self._left <= 0:
                 break
             self._left -= len(name) + 4
-            plain[self._name(name)] = self._named(name, value, depth)
+            what = self.redactor.name(name) or (told if told and is_value_key(name) else "")
+            plain[self._name(name)] = self._at(name, what, value, depth)
         if len(plain) < size:
             self.cut += 1
             plain["$cut"] = f"{size - len(plain)} of {size} names"
         return plain
 
-    def _named(self, name: object, value: object, depth: int) -> Plain:
-        """The value under this name: a secret's name hides it. A name may be the key of a dict, or stand in a pair."""
-        if is_secret_name(_text_of_name(name)):
+    def _at(self, name: str, what: str, value: object, depth: int) -> Plain:
+        """The value at this name or place, as the tool's paths have it, else by `what` it is."""
+        if not self._paths or self._is_tag(name):
+            return self._under(what, value, depth)
+        self._path.append(name.removeprefix("$") if self._is_plain else name)
+        redact, say = self._redact, self._paths.of(self._path)
+        if say is Say.KEEP:
+            self._redact = False
+        elif say is Say.REDACT:
+            what = CUSTOM
+        try:
+            return self._under(what, value, depth)
+        finally:
+            self._redact = redact
+            self._path.pop()
+
+    def _is_tag(self, name: str) -> bool:
+        """Whether this name is of the plain form, not of the value."""
+        return self._is_plain and (name == "fields" or (name.startswith("$") and not name.startswith("$$")))
+
+    def _under(self, what: str, value: object, depth: int) -> Plain:
+        if what:
             self.may_hide_secrets = True
-            if self._redact and value is not None and not isinstance(value, bool):
-                self.redactor.count += 1
-                return MARK
+            if self._redact and is_worth_hiding(value):
+                return self.redactor.mark(what, self._secret(value))
         return self.value(value, depth + 1)
+
+    def _secret(self, value: object) -> str:
+        if type(value) is dict and "$bytes" in value:
+            value = base64.b64decode(value["$bytes"])
+        if isinstance(value, bytes):
+            return value.decode("latin-1")
+        plain = value if self._is_plain else Walk(RECORD).value(value)
+        return plain if isinstance(plain, str) else _sort_key(plain).decode()
 
     def _name(self, name: str) -> str:
         if not name.isascii():
             self.needs_rfc8785 = True
             name = name.encode("utf-8", "backslashreplace").decode()
-        if self._redact and is_suspect(name):
-            name = self.redactor.text(name)
+        name = self._clean(name)
         if len(name) > self._limits.text:
             self.cut += 1
             name = f"{name[: self._limits.text]}...[cut]"
@@ -118,9 +158,8 @@ class Walk:
     def _text(self, text: str) -> Plain:
         length, limit = len(text), min(self._limits.text, max(self._left, 0))
         if length > limit:
-            text = text[: limit + _REDACTION_MARGIN]
-        if self._redact and is_suspect(text):
-            text = self.redactor.text(text)
+            text = text[: limit + MARGIN]
+        text = self._clean(text)
         if length > limit:
             self.cut += 1
             text = f"{text[:limit]}...[cut: {length} characters]"
@@ -130,6 +169,10 @@ class Walk:
             self._left -= 2 * len(text)
             return {"$text": text.encode("unicode_escape").decode("ascii")}
         return text
+
+    def _clean(self, text: str) -> str:
+        is_dirty = self._redact and (self._has_patterns or is_suspect(text))
+        return self.redactor.text(text) if is_dirty else text
 
     def _int(self, value: int) -> Plain:
         self._left -= 8
@@ -180,7 +223,10 @@ class Walk:
         entries = list(value.items())
         if all(type(key) is str for key, _ in entries):
             return self.fields(entries, depth, size=len(entries))  # type: ignore[arg-type]
-        pairs = [[self.value(key, depth + 1), self._named(key, item, depth)] for key, item in self._items(entries)]
+        pairs = [
+            [self.value(key, depth + 1), self._at(name := _text_of_name(key), self.redactor.name(name), item, depth)]
+            for key, item in self._items(entries)
+        ]
         return self._tagged("$map", sorted(pairs, key=_sort_key), len(entries))
 
     def _list(self, value: list[object], depth: int) -> Plain:
@@ -198,10 +244,15 @@ class Walk:
     def _sequence(self, value: list[object] | tuple[object, ...], depth: int) -> list[Plain]:
         items = list(value)
         kept: list[Plain] = []
-        for item in self._items(items):
-            # Headers are often pairs of a name and its value.
-            is_named = len(items) == 2 and bool(kept)
-            kept.append(self._named(items[0], item, depth) if is_named else self.value(item, depth + 1))
+        before: object = None
+        # Headers are often pairs of a name and its value.
+        is_pair = len(items) == 2
+        for place, item in enumerate(self._items(items)):
+            what = self.redactor.name(_text_of_name(before)) if is_pair and place else ""
+            if type(before) is str and before.startswith("-"):
+                what = self.redactor.name_of_next(before, item)
+            kept.append(self._at(str(place), what, item, depth))
+            before = item
         return kept
 
     def _set(self, value: Collection[object], depth: int) -> Plain:
@@ -222,11 +273,10 @@ class Walk:
 
     def _bytes(self, value: bytes | bytearray, _depth: int) -> Plain:
         limit = min(self._limits.text, max(self._left, 0))
-        kept = bytes(value[: limit + _REDACTION_MARGIN])
+        kept = bytes(value[: limit + MARGIN])
         # Base64 hides a credential from whoever looks at the encoded text.
         self.may_hide_secrets = True
-        if self._redact and is_suspect(text := kept.decode("latin-1")):
-            kept = self.redactor.text(text).encode("latin-1")
+        kept = self._clean(kept.decode("latin-1")).encode("latin-1")
         kept = kept[:limit]
         self._left -= len(kept) * 4 // 3
         plain: dict[str, Plain] = {"$bytes": base64.b64encode(kept).decode()}
@@ -257,7 +307,7 @@ def _text_of_name(name: object) -> str:
     if type(name) is dict and "$bytes" in name:
         name = base64.b64decode(name["$bytes"])
     if isinstance(name, bytes):
-        name = name[: LONGEST_NAME + 1].decode("latin-1")
+        name = name[: _LONGEST_NAME + 1].decode("latin-1")
     return name if isinstance(name, str) else ""
 
 

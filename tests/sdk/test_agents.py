@@ -279,4 +279,4 @@ def test_long_and_odd_names_and_reasons_are_kept_within_bounds() -> None:
 
     assert all(len(str(one)) < 20_000 for one in recorded.records)
     (call,) = recorded.calls("look")
-    assert attribute(call, "forewarn.reasoning").endswith("...[cut: 8448 characters]")
+    assert attribute(call, "forewarn.reasoning").endswith("...[cut: 200000 characters]")

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 from typing import Any
 
 import pytest
@@ -13,9 +14,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import forewarn
+from forewarn.credentials import MARKED, name_of_secret
 from forewarn.encoding import encode_arguments, encode_result
-from forewarn.redaction import MARK, Redactor, is_secret_name, is_suspect, is_suspect_json, redact_text
+from forewarn.redaction import Redactor, redact_text
+from forewarn.suspicion import is_suspect, is_suspect_json
 from forewarn.testing import record
+
+MARK = "[redacted]"
+
+
+def short(text: str) -> str:
+    """The text with its marks in one short form."""
+    return re.sub(MARKED, MARK, text)
+
 
 SECRETS = {
     "AWS": "AKIA" + "IOSFODNN7EXAMPLE",
@@ -44,20 +55,53 @@ SECRETS = {
     "header, JSON in text": '{"Authorization":"Token tr0ub4dor"}',
     "npm": "npm_" + "a1B2c3D4e5F6g7H8i9J0k1L2m3N4o5P6q7R8",
     "Hugging Face": "hf_" + "aBcDeFgHiJkLmNoPqRsTuVwXyZaBcDeFgH",
+    "AWS, temporary": "ASIA" + "IOSFODNN7EXAMPLE",
+    "Google, OAuth": "ya29." + "a0AfH6SMBxa1B2c3D4e5F6g7H8",
+    "Google, client": "GOCSPX-" + "a1B2c3D4e5F6g7H8i9J0k1L2",
+    "Azure": "abc8Q~" + "a1B2c3D4e5F6g7H8i9J0k1L2m3N4o5P6q",
+    "Azure, storage": "DefaultEndpointsProtocol=https;AccountKey=tr0ub4dor" + "a1B2" * 10 + "==",
+    "Azure, SAS": "https://a.blob.core.windows.net/c?se=2026&sig=tr0ub4dor" + "a1B2c3D4e5F6",
+    "Slack, app": "xapp-" + "1-A0123456789-a1B2c3D4e5F6",
+    "Stripe, test": "rk_test_" + "a1B2c3D4e5F6g7H8i9J0",
+    "webhook": "whsec_" + "a1B2c3D4e5F6g7H8i9J0k1L2",
+    "PagerDuty": "pdus+_" + "0ABCDEFG_a1B2c3D4-e5F6",
+    "PagerDuty, user": "u+" + "a1B2c3D4e5F6g7H8i9",
+    "Grafana": "glsa_" + "a1B2c3D4e5F6g7H8i9J0k1L2m3N4o5P6_0a1b2c3d",
+    "PyPI": "pypi-" + "AgEIcHlwaS5vcmcCJGExYjJjM2Q0LWU1ZjYtN2c4aA",
+    "Twilio": "SK" + "0123456789abcdef" * 2,
+    "SendGrid": "SG." + "a1B2c3D4e5F6g7H8i9J0k1.a1B2c3D4e5F6g7H8i9J0k1L2m3N4o5P6q7R8s9T0u1V",
+    "Groq": "gsk_" + "a1B2c3D4e5F6g7H8i9J0k1L2m3N4o5P6",
+    "Databricks": "dapi" + "0123456789abcdef" * 2,
+    "DigitalOcean": "dop_v1_" + "0123456789abcdef" * 4,
+    "Vault": "hvs." + "a1B2c3D4e5F6g7H8i9J0k1L2",
+    "Shopify": "shpat_" + "0123456789abcdef" * 2,
+    "Docker": "dckr_pat_" + "a1B2c3D4e5F6g7H8i9J0k1L2m3N",
+    "Sentry": "sntrys_" + "a1B2c3D4" * 6,
+    "LangSmith": "lsv2_pt_" + "0123456789abcdef" * 2 + "_0123456789",
+    "Telegram": "123456789:AA" + "a1B2c3D4e5F6g7H8i9J0k1L2m3N4o5P6q",
+    "Discord": "discord.com/api/webhooks/" + "123456789012/a1B2c3D4e5F6g7H8i9J0",
+    "GitLab, deploy": "gldt-" + "a1B2c3D4e5F6g7H8i9J0",
+    "cookie header": "Cookie: sid=tr0ub4dor; theme=dark",
+    "SQL, identified": "CREATE USER bob IDENTIFIED BY 'tr0ub4dor'",
+    "SQL, plugin": "CREATE USER bob IDENTIFIED WITH sha256_password BY 'it''s tr0ub4dor'",
+    "SQL, password": "ALTER ROLE bob ENCRYPTED PASSWORD 'tr0ub4dor'",
+    "SQL, N": "ALTER LOGIN bob WITH PASSWORD = N'tr0ub4dor'",
+    "SQL, secret": "CREATE SECRET s (TYPE s3, SECRET 'tr0ub4dor')",
+    "command line": "backup --db-password tr0ub4dor --to s3",
+    "command line, =": "backup --api-key=tr0ub4dor",
+    "mysql": "mysqldump -h db -ptr0ub4dor app",
+    "environment": "PGPASSWORD=tr0ub4dor psql",
+    "repr": "Config(user='bob', session_id='tr0ub4dor')",
+    "JSON that was cut": '{"user": {"session_cookie": "tr0ub4dor", "rows": [',
+    "nested JSON, a structure": json.dumps({"auth": {"deep": ["tr0ub4dor"]}}),
+    "nested JSON, a pair": json.dumps([{"name": "Authorization", "value": "tr0ub4dor"}]),
+    "nested JSON, argv": json.dumps(["login", "--token", "tr0ub4dor"]),
+    "nested JSON, twice": json.dumps({"body": json.dumps({"cookies": {"sid": "tr0ub4dor"}})}),
+    "URL without a user": "redis://:tr0ub4dor@cache:6379/0",
     "curl": "curl -u bob:tr0ub4dor https://example.com",
     "curl, quoted": "curl -u'bob:tr0ub4dor' https://example.com",
     "curl, long": 'curl --user "bob:tr0ub4dor" https://example.com',
 }
-_TELLING = (
-    "password passwd PASSWORD db_password dbPassword userPasswordHash secret client_secret token "
-    "access_token accessToken refresh-token api_key apiKey APIKey X-Api-Key apikey authorization "
-    "Authorization auth credential credentials private_key privateKey cookie Set-Cookie session "
-    "session_id sessionToken jwt csrf_token connection_string"
-)
-_ORDINARY = (
-    "author authority authored_by tokens max_tokens max_token token_count tokenizer key keys primary_key "
-    "keyboard monkey secretary sessions passenger compass pass table older_than_days passport_country"
-)
 KEPT = {"bearer": "abcdefghijklmnop", "basic": "dXNlcjpwYXNzd29yZA==", "URL": "tr0ub4dor"}
 SECRET_PART = {
     **{kind: text for kind, text in SECRETS.items() if kind not in KEPT},
@@ -95,7 +139,7 @@ def test_a_credential_leaves_no_road_open(kind: str, caplog: pytest.LogCaptureFi
         with pytest.raises(ValueError, match="before"):
             fail(secret)
 
-    everything = json.dumps(recorded.records) + json.dumps([one["status"] for one in recorded.records])
+    everything = short(json.dumps(recorded.records))
     assert SECRET_PART[kind] not in everything.replace("\\n", "\n").replace('\\\\\\"', '"')
     assert MARK in everything
     assert all(one["attributes"]["forewarn.redacted"] >= 1 for one in recorded.records)
@@ -159,13 +203,22 @@ def test_the_first_question_never_says_clean_of_what_the_second_changes(before: 
         "jwt",
         "csrf_token",
         "connection_string",
+        "PGPASSWORD",
+        "--password",
+        "db.password",
+        "http.request.header.authorization",
+        "secret.value",
+        "user[password]",
+        "creditCardNumber",
+        "ssn",
+        "aws_secret_access_key",
     ],
 )
 def test_telling_names(name: str) -> None:
     """
     The common names of secrets, in every way of writing them.
     """
-    assert is_secret_name(name)
+    assert name_of_secret(name)
 
 
 @pytest.mark.parametrize(
@@ -192,13 +245,23 @@ def test_telling_names(name: str) -> None:
         "table",
         "older_than_days",
         "passport_country",
+        "session.id",
+        "gen_ai.usage.input_tokens",
+        "llm.token_count.prompt",
+        "token_usage",
+        "input_token_details",
+        "nextPageToken",
+        "secret_name",
+        "password_policy",
+        "token_type",
+        "auth_method",
     ],
 )
 def test_ordinary_names(name: str) -> None:
     """
     Names that only look like those of secrets.
     """
-    assert not is_secret_name(name)
+    assert not name_of_secret(name)
 
 
 def test_a_secret_name_hides_any_value_but_none_and_booleans() -> None:
@@ -212,7 +275,7 @@ def test_a_secret_name_hides_any_value_but_none_and_booleans() -> None:
 
     (text, redacted, _), _ = encode_arguments(arguments, ordinary_names=False)
 
-    assert json.loads(text) == {
+    assert json.loads(short(text)) == {
         "password": MARK,
         "config": {"api_key": MARK, "token": None, "session": True, "rows": [{"secret": MARK}]},
     }
@@ -237,8 +300,8 @@ def test_the_name_in_a_pair_counts_too(value: Any) -> None:
     result, redacted_in_result, _ = encode_result(value)
 
     assert (redacted, redacted_in_result) == (1, 1)
-    assert MARK in text
-    assert MARK in result
+    assert MARK in short(text)
+    assert MARK in short(result)
     for encoded in (text, result):
         assert "tr0ub4dor" not in encoded
         assert base64.b64encode(b"Token tr0ub4dor").decode() not in encoded
@@ -261,7 +324,8 @@ def test_bytes_are_redacted_before_base64_hides_them(make: Any) -> None:
         )
     ]
 
-    assert base64.b64decode(kept[0]) == base64.b64decode(kept[1]) == b"\xff\xfe password=[redacted] \x00"
+    assert kept[0] == kept[1]
+    assert short(base64.b64decode(kept[0]).decode("latin-1")) == "\xff\xfe password=[redacted] \x00"
     assert kept[2] == kept[3]
     assert b"npm_" not in base64.b64decode(kept[2])
 
@@ -298,7 +362,9 @@ def test_a_parameters_name_counts_too() -> None:
         login("ann", "two")
 
     first, second = recorded.calls("login")
-    assert first["attributes"]["gen_ai.tool.call.arguments"] == '{"user":"ann","password":"[redacted]"}'
+    arguments = [call["attributes"]["gen_ai.tool.call.arguments"] for call in (first, second)]
+    assert [short(text) for text in arguments] == ['{"user":"ann","password":"[redacted]"}'] * 2
+    assert arguments[0] != arguments[1]
     assert first["attributes"]["forewarn.call.digest"] != second["attributes"]["forewarn.call.digest"]
 
 
@@ -329,6 +395,12 @@ def test_a_credential_across_the_cut_is_seen_whole() -> None:
         "sort -u names.txt",
         "see http://user-guide:80/",
         "authorization of the request",
+        "def login(password: str, token: Optional[str] = None) -> None:",
+        "token = get_token(user)",
+        "password=${DB_PASSWORD}",
+        "--max-tokens 4096 --next-token abcdef",
+        "ORDER BY 'name'",
+        "The bearer of this letter, a bearer certificate.",
     ],
 )
 def test_ordinary_texts_stay(text: str) -> None:
