@@ -3,15 +3,20 @@ Hands bytes to the engine as a file that is never on a disk: `INSERT ... FROM IN
 
 chDB's streaming insert (`send_insert`) would need no file, but it reports only what goes wrong while reading: when a
 view or a table behind it fails (a full disk, too many partitions), it returns as if all were stored. An ordinary
-query raises.
+query raises. Each thread writes over its last file: new pages would cost more than the bytes in them.
 """
 
 from __future__ import annotations
 
 import os
 import tempfile
+import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from typing import Final
+
+_KEPT_BYTES: Final = 16 << 20
+"""How much of its file a thread keeps between two inserts: half of the sink's largest batch."""
 
 
 @contextmanager
@@ -23,13 +28,42 @@ def as_file(pieces: Iterable[bytes]) -> Iterator[str]:
             named.flush()
             yield named.name
         return
-    with open(os.memfd_create("forewarn-insert", os.MFD_CLOEXEC), "wb", buffering=0) as memory:  # noqa: PTH123 - a descriptor, no path
+    # Not there for whoever comes in between on this thread, nor again after a failure: the engine may not be done.
+    memory = _thread.__dict__.pop("memory", None) or _Memory()
+    memory.write(pieces)
+    yield memory.path
+    memory.keep(_KEPT_BYTES)
+    _thread.memory = memory
+
+
+class _Memory:
+    """A memory file that is closed with its last reference: when its thread ends, or an insert has failed."""
+
+    def __init__(self) -> None:
+        self._descriptor = os.memfd_create("forewarn-insert", os.MFD_CLOEXEC)
+        self._size = 0
+
+    @property
+    def path(self) -> str:
+        return f"/proc/self/fd/{self._descriptor}"
+
+    def write(self, pieces: Iterable[bytes]) -> None:
+        """The pieces, and nothing of what was in it before."""
+        size = 0
         for piece in pieces:
-            _write_all(memory.fileno(), piece)
-        yield f"/proc/self/fd/{memory.fileno()}"
+            left = memoryview(piece)
+            while left:
+                written = os.pwrite(self._descriptor, left, size)
+                left, size = left[written:], size + written
+        os.ftruncate(self._descriptor, size)
+        self._size = size
+
+    def keep(self, size: int) -> None:
+        if self._size > size:
+            os.ftruncate(self._descriptor, size)
+
+    def __del__(self) -> None:
+        os.close(self._descriptor)
 
 
-def _write_all(descriptor: int, data: bytes) -> None:
-    left = memoryview(data)
-    while left:
-        left = left[os.write(descriptor, left) :]
+_thread = threading.local()
