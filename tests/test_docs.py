@@ -25,7 +25,7 @@ def _python(page: str) -> str:
     ("page", "tools"),
     [
         ("README.md", ["delete_rows"]),
-        ("docs/sdk.md", ["list_tables", "add_note", "drop", "drop"]),
+        ("docs/sdk.md", ["list_tables", "add_note", "drop", "drop", "vacuum"]),
         ("docs/redaction.md", []),
     ],
 )

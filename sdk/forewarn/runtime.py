@@ -87,17 +87,17 @@ class Runtime:
             if self.losses.are_untold:
                 self.losses.tell()
 
-    def keep_built(self, kind: FrameKind, build: Callable[[int], bytes]) -> None:
-        """The same of a record of no call, yet to be built; if it cannot be, its number is a known loss."""
+    def keep_built(self, kind: FrameKind, build: Callable[[int], bytes], effect: Effect | None = None) -> None:
+        """The same of a record that is yet to be built; if it cannot be, its number is a known loss."""
         sequence = self.next_sequence()
         try:
             record = build(sequence)
         # As above: trouble with a record is not the tool's.
         except Exception:  # noqa: BLE001
-            self.losses.note(LossReason.NOT_BUILT, [sequence], _READ)
+            self.losses.note(LossReason.NOT_BUILT, [sequence], effect or _READ)
             _log.exception("Forewarn could not build a record.")
         else:
-            self.keep(kind, record, sequence)
+            self.keep(kind, record, sequence, effect)
 
     def _begin(self) -> None:
         lifecycle, self.begins = self.begins, None

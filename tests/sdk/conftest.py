@@ -91,12 +91,12 @@ class Gateway:
     @property
     def taken(self) -> list[Record]:
         """Records that came over the spool's road, in order of arrival; without what the senders say of themselves."""
-        return [record for record in self.all_taken if record["attributes"]["gen_ai.operation.name"] != "sender"]
+        return [record for record in self.all_taken if record["attributes"].get("gen_ai.operation.name") != "sender"]
 
     @property
     def of_senders(self) -> list[Record]:
         """What the senders say of themselves."""
-        return [record for record in self.all_taken if record["attributes"]["gen_ai.operation.name"] == "sender"]
+        return [record for record in self.all_taken if record["attributes"].get("gen_ai.operation.name") == "sender"]
 
     @property
     def all_taken(self) -> list[Record]:
