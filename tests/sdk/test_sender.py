@@ -355,3 +355,24 @@ def test_unforeseen_trouble_is_told_once_and_by_type(
     assert len(lines) == 1
     assert "ValueError at line" in lines[0]
     assert "hush" not in caplog.text
+
+
+def test_signs_of_life_go_on_while_the_gateway_turns_us_away(tmp_path: Path, eventually: Callable[..., Any]) -> None:
+    """
+    A wrong key means half a minute's pause for the gateway, not for the heartbeat.
+    """
+    spool = make(tmp_path)
+    spool.append(START, b"kept")
+    sender = Sender(Drain(spool, Wire(Answer(Verdict.UNWELCOME, "who are you?"))), linger_s=0.0)
+    beats: list[None] = []
+
+    def pulse() -> float:
+        beats.append(None)
+        return 0.0
+
+    sender.pulse = pulse
+    sender.start()
+
+    eventually(lambda: len(beats) > 5)
+    sender.stop(5.0)
+    spool.close()

@@ -6,11 +6,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from forewarn.conventions import SERVICE_INSTANCE_ID, SERVICE_NAME
-from forewarn.recording.claims import sender_of
 from forewarn.recording.interface import FrameKind
 from forewarn.recording.segments import Damage, Frame, SegmentReader
-from forewarn.recording.wire import resource
+from forewarn.recording.sequences import open_segment
 
 BATCH_RECORDS: Final = 512
 BATCH_BYTES: Final = 1 << 20
@@ -78,9 +76,7 @@ class Outgoing:
             self._arrived_at = batch.end
 
     def _open(self) -> SegmentReader:
-        sender = sender_of(self.path)
-        stand_in = resource({SERVICE_NAME: "unknown_service", SERVICE_INSTANCE_ID: sender})
-        reader = SegmentReader.open(self.path, stand_in=stand_in)
+        reader = open_segment(self.path)
         if reader is None:
             raise EmptySegment(self.path)
         return reader

@@ -18,8 +18,7 @@ from forewarn.conventions import Effect, LossReason
 from forewarn.recording.claims import READS_SUFFIX, SEGMENT_SUFFIX, Claim, sender_of
 from forewarn.recording.losses import Lost
 from forewarn.recording.scars import leave_scar
-from forewarn.recording.segments import SegmentReader
-from forewarn.recording.sequences import unsent
+from forewarn.recording.sequences import open_segment, unsent
 
 _RESERVED: Final = 8
 """Reads leave one part in so many to the others."""
@@ -47,10 +46,6 @@ class Retention:
         self._dropped = 0
         self._tell_at = 1
 
-    def left(self, *, for_reads: bool) -> int:
-        """How many bytes the folder has room for."""
-        return self._limit(for_reads=for_reads) - sum(one.size for one in held(self._folder))
-
     def make_room(self, needed: int, *, for_reads: bool, own: str, give_up: Callable[[Path], None]) -> int:
         """
         Drop reads until there is room, or none are left that may go; how much room there is then.
@@ -58,7 +53,7 @@ class Retention:
         `own`: this sender's name; its segments are dropped once `give_up` has let go of them.
         """
         segments = held(self._folder)
-        left = self._limit(for_reads=for_reads) - sum(one.size for one in segments)
+        left = self.limit(for_reads=for_reads) - sum(one.size for one in segments)
         if left >= needed:
             return left
         wanted = needed + self._max_bytes // _AT_ONCE
@@ -87,22 +82,28 @@ class Retention:
             if claim is None:
                 return 0
         try:
-            reader = SegmentReader.open(one.path)
+            self._lose(one.path, claim)
         except FileNotFoundError:
             return 0
-        lost: list[int] = []
-        if reader is not None:
-            lost = [number for number, _ in unsent(reader) if number is not None]
-            reader.close()
-        one.path.unlink(missing_ok=True)
-        if lost and claim is None:
-            self.on_lost(LossReason.SPOOL_FULL, lost, Effect.READ)
-        elif lost and claim is not None and reader is not None:
-            leave_scar(claim, reader.resource, reason=LossReason.SPOOL_FULL, lost=lost, effect=Effect.READ)
-        self._tell(len(lost))
         return one.size
 
-    def _limit(self, *, for_reads: bool) -> int:
+    def _lose(self, path: Path, claim: Claim | None) -> None:
+        """Remove a segment, and say what of it had not arrived: to the ledger, or for a dead sender by a scar."""
+        reader = open_segment(path)
+        if reader is None:
+            path.unlink()
+            return
+        with reader:
+            lost = [number for number, _ in unsent(reader) if number is not None]
+        path.unlink()
+        self._tell(len(lost))
+        if lost and claim is None:
+            self.on_lost(LossReason.SPOOL_FULL, lost, Effect.READ)
+        elif lost and claim is not None:
+            leave_scar(claim, reader.resource, reason=LossReason.SPOOL_FULL, lost=lost, effect=Effect.READ)
+
+    def limit(self, *, for_reads: bool) -> int:
+        """How many bytes the folder may hold after such a record."""
         return self._max_bytes - (self._max_bytes // _RESERVED if for_reads else 0)
 
     def _tell(self, dropped: int) -> None:

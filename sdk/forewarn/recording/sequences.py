@@ -11,9 +11,10 @@ from typing import Final, NamedTuple
 from google.protobuf.message import DecodeError
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
-from forewarn.conventions import EFFECT, SEQUENCE, Effect
+from forewarn.conventions import EFFECT, SEQUENCE, SERVICE_INSTANCE_ID, SERVICE_NAME, Effect
 from forewarn.recording.claims import READS_SUFFIX, segments_of, sender_of
 from forewarn.recording.segments import Damage, Frame, SegmentReader
+from forewarn.recording.wire import resource
 
 _WIDEST_HOLE: Final = 100_000
 
@@ -42,6 +43,13 @@ def numbered(record: bytes) -> Numbered:
 def effect_in(path: Path) -> Effect:
     """The gravest effect that a record in this segment may have."""
     return Effect.READ if path.name.endswith(READS_SUFFIX) else Effect.UNKNOWN
+
+
+def open_segment(path: Path) -> SegmentReader | None:
+    """A segment whose resource was damaged is still its sender's, whose name the file has; None if it holds nothing."""
+    return SegmentReader.open(
+        path, stand_in=resource({SERVICE_NAME: "unknown_service", SERVICE_INSTANCE_ID: sender_of(path)})
+    )
 
 
 def unsent(reader: SegmentReader) -> list[Numbered]:
@@ -76,15 +84,13 @@ def _sequences(path: Path) -> Iterator[int]:
 
 
 def _numbers_with_ends(path: Path) -> Iterator[tuple[int, int]]:
-    reader = SegmentReader.open(path)
+    reader = open_segment(path)
     if reader is None:
         return
-    try:
+    with reader:
         for one in contents(reader, reader.first):
             if isinstance(one, Frame) and (number := numbered(one.record).sequence) is not None:
                 yield one.end, number
-    finally:
-        reader.close()
 
 
 def contents(reader: SegmentReader, begin: int) -> Iterator[Frame | Damage]:

@@ -91,6 +91,14 @@ class Series:
             raise SpoolUnavailable(f"cannot write to {self.path}: the disk is full")
         self.size += written
 
+    def sync(self, mark: Mark) -> None:
+        """Return once everything up to `mark` is on the disk."""
+        assert self.commit is not None
+        try:
+            self.commit.reach(mark)
+        except OSError as error:
+            raise SpoolUnavailable(f"cannot sync {self.path} to the disk: {error.strerror}") from error
+
     def current(self) -> list[Written]:
         return [Written(self.path, os.fstat(self.descriptor).st_size, True)] if self.descriptor >= 0 else []
 
@@ -131,9 +139,9 @@ class Series:
             self._trouble = None
 
 
-def full(folder: Path, max_bytes: int, left: int) -> SpoolUnavailable:
+def full(folder: Path, limit: int, left: int) -> SpoolUnavailable:
     """The bound is in the way."""
     return SpoolUnavailable(
-        f"{folder} holds {max_bytes - left} bytes that are not delivered; the bound is {max_bytes}",
+        f"{folder} holds {limit - left} bytes that are not delivered; the bound is {limit}",
         LossReason.SPOOL_FULL,
     )

@@ -85,12 +85,9 @@ class SegmentSpool:
             if series.size + len(frame) > series.room:
                 self._make_room(series, len(frame))
             series.write(frame)
-            mark = series.mark
-        if self._sync_effects and series.commit is not None and effect in self._sync_effects:
-            try:
-                series.commit.reach(mark)
-            except OSError as error:
-                raise SpoolUnavailable(f"cannot sync {series.path} to the disk: {error.strerror}") from error
+            mark = series.mark if series.commit is not None else None
+        if mark is not None and effect in self._sync_effects:
+            series.sync(mark)
         if self.on_append is not None:
             self.on_append()
 
@@ -178,11 +175,10 @@ class SegmentSpool:
     def _open_next(self, series: Series, needed: int) -> None:
         """Begin a segment if the current one is full and the folder has room."""
         claim = self._claim = self._claim or self._make_claim()
-        left = self._retention.make_room(
-            needed, for_reads=series is self._reads, own=claim.sender, give_up=self.give_up
-        )
+        for_reads = series is self._reads
+        left = self._retention.make_room(needed, for_reads=for_reads, own=claim.sender, give_up=self.give_up)
         if left < needed:
-            raise full(self.folder, self._max_bytes, left)
+            raise full(self.folder, self._retention.limit(for_reads=for_reads), left)
         if series.descriptor < 0 or series.is_spent or series.size + needed > self.segment_bytes:
             self._seal(series)
             self._segments += 1

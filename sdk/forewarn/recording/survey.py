@@ -23,8 +23,8 @@ from forewarn.conventions import (
     RecordKind,
 )
 from forewarn.recording.claims import is_alive, segments_of, senders_in
-from forewarn.recording.segments import Damage, Frame, SegmentReader
-from forewarn.recording.sequences import contents
+from forewarn.recording.segments import Damage, Frame
+from forewarn.recording.sequences import contents, open_segment
 
 _SHOWN: Final = frozenset({EFFECT, OPERATION_NAME, RECORD, SEQUENCE, TOOL_NAME})
 
@@ -97,7 +97,7 @@ def _waiting(folder: Path, sender: str) -> Waiting:
 
 def _unsent(segment: Path) -> Iterator[Frame | Damage]:
     try:
-        reader = SegmentReader.open(segment, stand_in=b"?")
+        reader = open_segment(segment)
     except FileNotFoundError:
         return
     if reader is not None:
