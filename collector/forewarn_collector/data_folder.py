@@ -66,6 +66,11 @@ class DataFolder:
         """Written by the process that serves, for commands on the same machine: addresses and the reader's password."""
         return self.path / "endpoints.json"
 
+    @property
+    def redaction_key(self) -> Path:
+        """What the gateway's marks are made with."""
+        return self.path / "redaction.key"
+
     @classmethod
     def open(cls, path: Path) -> Self:
         """Make the folder if need be and own it until `close`; raises `DataFolderError` with what to do."""

@@ -39,6 +39,7 @@ from forewarn_collector.gateway.app import Gateway
 from forewarn_collector.gateway.keys import KeyRing, KeysUnavailable
 from forewarn_collector.gateway.metrics import GatewayMetrics
 from forewarn_collector.gateway.otlp_grpc import TraceService
+from forewarn_collector.gateway.redaction import Redactor, redaction_key
 from forewarn_collector.log.interface import Log, LogError
 from forewarn_collector.log.sqlite import SqliteLog
 from forewarn_collector.refusals import SinkError
@@ -139,6 +140,9 @@ class House:
             self.log,
             keys,
             limits=settings.limits(),
+            redactor=Redactor(
+                redaction_key(folder.redaction_key), patterns=settings.redact_patterns, off=settings.redact_off
+            ),
             clock_ns=self._clock_ns,
             metrics=GatewayMetrics(self.registry),
             checks={"roles": self._check_roles},

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Annotated, Any, Final, Self
 
 from platformdirs import user_data_path
-from pydantic import BeforeValidator, ByteSize, Field, ValidationError, model_validator
+from pydantic import BeforeValidator, ByteSize, Field, ValidationError, field_validator, model_validator
 from pydantic_settings import (
     BaseSettings,
     EnvSettingsSource,
@@ -26,6 +26,7 @@ from pydantic_settings import (
     SettingsError,
 )
 
+from forewarn.redaction import compilable
 from forewarn.settings import Settings as AgentSettings
 from forewarn_alerts.config_file import CONFIG_NAME, nearest, read_config, relative_to
 from forewarn_alerts.errors import BadConfig
@@ -92,8 +93,17 @@ class ServeSettings(BaseSettings, AlertsConfig):
     """The certificate chain (PEM) of every door; read again on SIGHUP."""
     tls_key: Folder | None = None
     """Its private key (PEM)."""
+    redact_patterns: tuple[str, ...] = ()
+    """Regular expressions of what the gateway redacts besides; with any, it reads every text of every span."""
+    redact_off: tuple[str, ...] = ()
+    """What the gateway leaves alone, by the name its mark would bear: `session`, `jwt`; `all` for everything."""
     drain: Duration = timedelta(0)
     """How long `/readyz` says that the process stops before its doors close: what a load balancer needs to notice."""
+
+    @field_validator("redact_patterns")
+    @classmethod
+    def _compile(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        return compilable(value)
 
     @model_validator(mode="after")
     def _fit_together(self) -> Self:
@@ -218,7 +228,8 @@ def _read(file: Path) -> dict[str, Any]:
     for name in _PATHS & values.keys():
         values[name] = relative_to(file.parent, values[name])
     # The SDK reads its own keys from a file of the same name; they are no faults here.
-    return {name: value for name, value in values.items() if name not in AgentSettings.model_fields}
+    own = ServeSettings.model_fields.keys()
+    return {name: value for name, value in values.items() if name in own or name not in AgentSettings.model_fields}
 
 
 def _faults(invalid: ValidationError, origins: Mapping[str, str]) -> list[str]:

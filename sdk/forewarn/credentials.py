@@ -138,7 +138,25 @@ IN_NAMES: Final = (
     *("card", "cvv", "cvc", "ssn", "social", "jwt", "otp", "srf", "bearer", "session"),
 )
 """Every telling name has one of these in it."""
-_TELLING: Final = rf"(?i:{'|'.join(IN_NAMES)})[\w.-]{{0,8}}"
+_KEYS: Final = ("api", "access", "account", "private", "secret", "signing", "encryption")
+_ENDS: Final = (
+    *(
+        "password",
+        "passwords",
+        "passwd",
+        "passphrase",
+        "passcode",
+        "pwd",
+        "secret",
+        "token",
+        "credential",
+        "credentials",
+    ),
+    *(f"{word}{between}key" for word in _KEYS for between in ("", "_", "-")),
+    *("connectionstring", "connection_string", "ssn", "cardnumber", "card_number", "cvv"),
+)
+_ENDS_TELLING: Final = "(?:" + "|".join(f"(?<={end})" for end in _ENDS) + ")"
+"""What a name ends with behind which a bare value is a secret: tried only where the name has ended."""
 _AFTER_NAME: Final = r"\\*[\"']?[ ]{0,8}[=:]\s{0,8}"
 _NAME_START: Final = r"(?<![\w-])(?<!redacted:)"
 _NAMED: Final = (
@@ -160,15 +178,16 @@ _NAMED: Final = (
         "",
         ("=", ":"),
         rf"(?i){_TEXT_NAMES}{_AFTER_NAME}",
-        rf"(?i)(?P<keep>{_NAME_START}(?P<name>[\w-]{{0,64}}?{_TEXT_NAMES}){_AFTER_NAME}{_QUOTE}?)"
+        rf"(?i)(?P<keep>{_NAME_START}(?P<name>[\w-]{{2,64}}+)(?=\\*[\"']?[ ]{{0,8}}[=:])"
+        rf"{_ENDS_TELLING}{_AFTER_NAME}{_QUOTE}?)"
         rf"(?!{MARKED}(?![^\s\"',;&)}}\]\\])){_QUOTED}|{_NO_VALUE}{_BARE})",
     ),
     # Any telling name, before a value in quotes: a dict that was printed, JSON that was cut.
     Shape(
         "",
         ('"', "'"),
-        rf"{_TELLING}{_AFTER_NAME}\\*[\"']",
-        rf"(?P<keep>{_NAME_START}(?P<name>[\w.-]{{0,64}}?{_TELLING}){_AFTER_NAME}{_QUOTE}){_NO_MARK}{_QUOTED}|(?!))",
+        rf"(?i:{'|'.join(IN_NAMES)})[\w.-]*{_AFTER_NAME}\\*[\"']",
+        rf"(?P<keep>(?<!\.){_NAME_START}(?P<name>[\w.-]{{2,40}}+){_AFTER_NAME}{_QUOTE}){_NO_MARK}{_QUOTED}|(?!))",
     ),
     # SQL: PASSWORD 'x', PASSWORD('x'), = N'x', IDENTIFIED WITH plugin BY 'x', SECRET 'x'.
     Shape(
@@ -182,7 +201,7 @@ _NAMED: Final = (
         "",
         ("--",),
         rf"(?i)--[\w-]*{_TEXT_NAMES}",
-        rf"(?i)(?P<keep>(?<![\w-])--(?P<name>[\w-]{{0,64}}?{_TEXT_NAMES})\s{{1,8}}{_QUOTE}?){_NO_MARK}"
+        rf"(?i)(?P<keep>(?<![\w-])--(?P<name>[\w-]{{2,64}}+){_ENDS_TELLING}\s{{1,8}}{_QUOTE}?){_NO_MARK}"
         rf"{_QUOTED}|(?!-){_NO_VALUE}{_BARE})",
     ),
     # curl's way to log in; `docker run -u 1000:1000` is no login.

@@ -28,7 +28,7 @@ _OPTION: Final = re.compile(r"--([\w-]{1,80})")
 _AROUND_NAMES: Final = " \"'\\("
 _ESCAPE: Final = re.compile(r"\\(?:[bfnrt]|u00[0-9a-f]{2})")
 _LONGEST_NAME: Final = 80
-_SHORT_NAME: Final = 20
+_SHORT_NAME: Final = 40
 """A telling word stands this near to the end of a name, or the name is not looked for in a text."""
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import secrets
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -26,6 +27,7 @@ from forewarn_collector.gateway.keys import KeyFault, KeyInfo, KeyRing, KeysUnav
 from forewarn_collector.gateway.limits import Lane, Limits
 from forewarn_collector.gateway.metrics import GatewayMetrics
 from forewarn_collector.gateway.payload import Payload, read_payload
+from forewarn_collector.gateway.redaction import Redactor
 from forewarn_collector.log.interface import Appended, Log, LogFull, LogUnavailable
 
 READ_INLINE_BYTES: Final = 32 << 10
@@ -62,12 +64,14 @@ class Admission:
         keys: KeyRing,
         *,
         limits: Limits | None = None,
+        redactor: Redactor | None = None,
         clock_ns: Callable[[], int] = time.time_ns,
         metrics: GatewayMetrics | None = None,
     ) -> None:
         self.limits = limits or Limits()
         self._log = log
         self._keys = keys
+        self._redactor = redactor or Redactor(secrets.token_bytes(32))
         self._clock_ns = clock_ns
         self.metrics = metrics or GatewayMetrics()
         self.appends = Appends()
@@ -101,6 +105,8 @@ class Admission:
             except OverLimit as refusal:
                 self.metrics.limited.labels(key.id, refusal.limit).inc()
                 raise
+            if payload.redacted:
+                self.metrics.redacted.labels(key.id).inc(payload.redacted)
             if payload.rejected:
                 self.metrics.rejected_spans.labels(key.id).inc(payload.rejected.spans)
             return Admitted(key, payload, appended)
@@ -125,7 +131,7 @@ class Admission:
         return found
 
     async def _read(self, sent: Sent, topic: Topic) -> Payload:
-        reading = partial(read_payload, sent.raw, sent.form, limit=self.limits.body)
+        reading = partial(read_payload, sent.raw, sent.form, self._redactor, limit=self.limits.body)
         if len(sent.raw) <= READ_INLINE_BYTES and sent.form.coding is Coding.IDENTITY:
             return reading()
         return await asyncio.get_running_loop().run_in_executor(self._readers[topic], reading)

@@ -23,6 +23,7 @@ from forewarn_collector.gateway.keys import KeyRing
 from forewarn_collector.gateway.limits import Limits
 from forewarn_collector.gateway.metrics import CODE_SENDER_GONE, GatewayMetrics
 from forewarn_collector.gateway.payload import MediaType
+from forewarn_collector.gateway.redaction import Redactor
 from forewarn_collector.log.interface import Log
 
 _LANE: Final = LANE_HEADER.encode()
@@ -35,17 +36,18 @@ _ALL_TAKEN: Final = {
 class Gateway:
     """OTLP/HTTP in, a log out. `checks` are further things that `/readyz` asks, by name."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  what a door is made of, each with a default of its own
         self,
         log: Log,
         keys: KeyRing,
         *,
         limits: Limits | None = None,
+        redactor: Redactor | None = None,
         clock_ns: Callable[[], int] = time.time_ns,
         metrics: GatewayMetrics | None = None,
         checks: Mapping[str, Probe] | None = None,
     ) -> None:
-        self.admission = Admission(log, keys, limits=limits, clock_ns=clock_ns, metrics=metrics)
+        self.admission = Admission(log, keys, limits=limits, redactor=redactor, clock_ns=clock_ns, metrics=metrics)
         self._metrics = self.admission.metrics
         probes = {"log": log_probe(log, self.admission.appends), "doors": self.admission.draining.trouble}
         self._health = Health({**probes, **(checks or {})})

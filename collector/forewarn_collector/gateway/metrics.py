@@ -21,6 +21,8 @@ KEYS_REFUSED: Final = "forewarn_gateway_keys_refused_total"
 """Counter by `why`: requests refused for their key: missing, unknown, wrong, revoked, expired."""
 REJECTED_SPANS: Final = "forewarn_gateway_rejected_spans_total"
 """Counter by `key`: spans without usable ids that were left out of requests that were taken."""
+REDACTED: Final = "forewarn_gateway_redacted_total"
+"""Counter by `key`: credentials that were replaced in what was sent."""
 
 CODE_SENDER_GONE: Final = "499"
 """What nginx made the usual code for it."""
@@ -41,4 +43,5 @@ class GatewayMetrics:
         self.in_flight = Gauge(IN_FLIGHT, "Requests not yet answered.", registry=self.registry)
         self.limited = Counter(LIMITED, "Requests over a limit.", ["key", "limit"], registry=self.registry)
         self.keys_refused = Counter(KEYS_REFUSED, "Requests refused for their key.", ["why"], registry=self.registry)
+        self.redacted = Counter(REDACTED, "Credentials replaced.", ["key"], registry=self.registry)
         self.rejected_spans = Counter(REJECTED_SPANS, "Spans left out.", ["key"], registry=self.registry)

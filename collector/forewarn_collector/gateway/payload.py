@@ -18,6 +18,7 @@ from forewarn_collector.gateway.compression import Coding, decompressed
 from forewarn_collector.gateway.errors import BadPayload, UnknownMediaType
 from forewarn_collector.gateway.otlp_json import request_from_json
 from forewarn_collector.gateway.partial import Rejected, leave_out_nameless
+from forewarn_collector.gateway.redaction import Redactor
 from forewarn_collector.wire import Understood, wrong_field
 
 _SPANS_LOOKED_AT: Final = 64
@@ -61,9 +62,10 @@ class Payload:
     request: ExportTraceServiceRequest
     key: bytes
     rejected: Rejected | None = None
+    redacted: int = 0
 
 
-def read_payload(raw: bytes, form: Form, *, limit: int) -> Payload:
+def read_payload(raw: bytes, form: Form, redactor: Redactor, *, limit: int) -> Payload:
     """Everything between the body as sent and the log; raises `BadPayload` and `TooLarge`."""
     body = decompressed(raw, form.coding, limit=limit)
     if form.media_type is MediaType.JSON:
@@ -74,7 +76,8 @@ def read_payload(raw: bytes, form: Form, *, limit: int) -> Payload:
         found = _understood(body)
         request, rejected = found.request, leave_out_nameless(found.request)
         value = request.SerializeToString() if rejected else found.value
-    return Payload(body, value, request, _key(request), rejected)
+    cleaned = redactor.clean(value, request)
+    return Payload(body, cleaned.value, request, _key(request), rejected, cleaned.count)
 
 
 def _understood(body: bytes) -> Understood:

@@ -12,8 +12,10 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from forewarn_collector.gateway.compression import Coding
 from forewarn_collector.gateway.errors import BadPayload, TooLarge
 from forewarn_collector.gateway.payload import Form, MediaType, read_payload
+from forewarn_collector.gateway.redaction import Redactor
 from forewarn_collector.wire import Understood
 
+REDACTOR = Redactor(b"test")
 LIMIT = 1 << 16
 
 FORMS = st.builds(Form, st.just(MediaType.PROTOBUF), st.sampled_from(Coding))
@@ -63,7 +65,7 @@ def well_formed(otlp: Any) -> bytes:
 def check(body: bytes, form: Form) -> None:
     """What is taken says the same when it is read again, holds nothing unread, and only spans that can be found."""
     try:
-        payload = read_payload(body, form, limit=LIMIT)
+        payload = read_payload(body, form, REDACTOR, limit=LIMIT)
     except (BadPayload, TooLarge):
         return
     again = Understood.of(payload.value)
