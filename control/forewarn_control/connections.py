@@ -227,11 +227,11 @@ class Connection(HttpToolsProtocol):
 
 
 def make_room(most: int, *, doors: int) -> None:
-    """Ask the system for as many open files as the doors may need; say so where it gives fewer."""
+    """Ask the system for as many open files as the doors may need; say so where it has too few even for one."""
     wanted = most * doors + _FILES_BESIDE
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if resource.RLIM_INFINITY not in {soft, hard} and soft < wanted:
         given = min(wanted, hard)
         resource.setrlimit(resource.RLIMIT_NOFILE, (given, hard))
-        if given < wanted:
-            _log.warning("the system allows %d open files; %d connections may need %d", given, most * doors, wanted)
+        if given < most + _FILES_BESIDE:
+            _log.warning("the system allows %d open files, which are too few for %d connections", given, most)

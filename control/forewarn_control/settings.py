@@ -87,7 +87,7 @@ class ServeSettings(BaseSettings, AlertsConfig):
     """Requests of one key that are in the gateway at once; start records are counted apart from bulk."""
     max_in_flight: Annotated[ByteSize, Field(ge=16 << 20)] = ByteSize(256 << 20)
     """Bytes of all bodies in the gateway at once; a key has half of them, start records half as many besides."""
-    max_connections: Annotated[int, Field(ge=16)] = 4_096
+    max_connections: Annotated[int, Field(ge=16)] = 2_048
     """Connections to one door; beyond, the one that was idle for longest is closed."""
     tls_cert: Folder | None = None
     """The certificate chain (PEM) of every door; read again on SIGHUP."""

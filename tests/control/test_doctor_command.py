@@ -65,6 +65,7 @@ def test_a_sound_setup_has_no_fault(server: Any, doctor: Callable[..., Examined]
     assert checks["agent key"]["found"] == "accepted; it records for development"
     assert checks["data folder"]["found"].endswith(f"owned by process {server.process.pid}")
     assert "ClickHouse 2" in checks["store"]["found"]
+    assert checks["grpc"]["health"] == "ok"
     assert (receiver.pages, receiver.refused) == ([], [])
 
 

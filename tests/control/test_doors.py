@@ -7,6 +7,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import http.client
+import json
 import logging
 import os
 import signal
@@ -308,7 +309,7 @@ def presented(port: int) -> bytes:
 
 
 def test_every_door_speaks_tls_and_reads_a_renewed_certificate(
-    start: Callable[..., Any], made: Callable[[str], tuple[Path, Path]]
+    start: Callable[..., Any], command: Callable[..., Any], made: Callable[[str], tuple[Path, Path]]
 ) -> None:
     """
     HTTP, the store and gRPC; SIGHUP shows new connections the new certificate, and one that is broken is not taken.
@@ -325,6 +326,8 @@ def test_every_door_speaks_tls_and_reads_a_renewed_certificate(
     with pytest.raises(http.client.HTTPException):
         get(ports[0])
     shown = [presented(port) for port in ports]
+    doctor = command("doctor", "--json", FOREWARN_DATA="data", FOREWARN_TLS_CERT=str(chain), FOREWARN_TLS_KEY=str(key))
+    health = {check["name"]: check["health"] for check in json.loads(doctor.stdout)["checks"]}
 
     chain.write_bytes(b"broken")
     server.process.send_signal(signal.SIGHUP)
@@ -338,6 +341,7 @@ def test_every_door_speaks_tls_and_reads_a_renewed_certificate(
     assert ready == 200
     assert code == b""
     assert shown == [before] * 3
+    assert [health[name] for name in ("serve", "grpc", "store")] == ["ok"] * 3
     assert status == 0
     assert "without TLS" not in errors
 

@@ -169,6 +169,9 @@ def test_what_was_answered_is_stored_and_paged_before_it_ends(start: Callable[..
     assert len(pages) == 1
     assert asked(second, "SELECT tool, environment, record FROM spans") == "drop_table\tproduction\tstart\n"
     assert asked(second, "SELECT count() FROM events WHERE kind = 'delivery.sent'") == "1\n"
+    assert asked(second, "SELECT DISTINCT kind, environment FROM events WHERE kind LIKE 'key.%' ORDER BY 2") == (
+        "key.created\tdevelopment\nkey.created\tproduction\n"
+    )
     linked = opened(second, f"{second.ready['http']}/traces/{(b't' * 16).hex()}")
     assert "drop_table()" in linked
     assert "outcome unknown" in linked

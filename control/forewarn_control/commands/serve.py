@@ -44,7 +44,7 @@ def serve(  # noqa: PLR0913 -- a command's signature is its list of options
     max_rate: Annotated[float | None, typer.Option(help="Requests a second of one key (default 2000).")] = None,
     max_concurrent: Annotated[int | None, typer.Option(help="Requests at once of one key (default 256).")] = None,
     max_in_flight: Annotated[str | None, typer.Option(help="Bytes of all requests at once (default 256MiB).")] = None,
-    max_connections: Annotated[int | None, typer.Option(help="Connections to each door (default 4096).")] = None,
+    max_connections: Annotated[int | None, typer.Option(help="Connections to each door (default 2048).")] = None,
     tls_cert: Annotated[
         Path | None, typer.Option(help="The certificate chain of every door; SIGHUP: read again.")
     ] = None,
@@ -120,7 +120,8 @@ def _stop_on_signals(house: House) -> None:
 
     def stop(number: int, _frame: object) -> None:
         signal.signal(number, signal.SIG_DFL)
-        house.finished.set()
+        # In a thread: the main one, which runs this, may be inside `wait`, and would wait for its own lock for ever.
+        threading.Thread(target=house.finished.set, name="stopping").start()
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, stop)

@@ -36,7 +36,7 @@ def examine(loaded: Loaded) -> Iterator[Check]:
     yield from _variables()
     yield disk(settings.data)
     yield data_folder(settings.data)
-    yield from serving(settings.data)
+    yield from serving(settings.data, settings.tls_cert)
     yield dead_letters(settings.data)
     yield rules(settings)
     yield from targets(settings)

@@ -32,13 +32,13 @@ def data_folder(path: Path) -> Check:
     return ok("data folder", f"{path}, nobody serves it now")
 
 
-def serving(path: Path) -> Iterator[Check]:
+def serving(path: Path, certificate: Path | None = None) -> Iterator[Check]:
     """Whether the process that last served the folder still does, with every role, and answers readers."""
     endpoints = Endpoints.read(DataFolder(path.absolute()).endpoints)
     if endpoints is None:
         yield skipped("serve", f"nobody has served {path} yet", _START)
         return
-    reply = ask("GET", f"{endpoints.http}/readyz")
+    reply = ask("GET", f"{endpoints.http}/readyz", certificate=certificate)
     if not reply.status:
         found = f"{endpoints.http} cannot be reached: {reply.text}"
         yield fault("serve", found, f"it is not running; {_START}", reached=False)
@@ -50,7 +50,7 @@ def serving(path: Path) -> Iterator[Check]:
         yield fault("serve", found, "look at its log; stop it and start it again", reached=True)
     if endpoints.grpc:
         yield by_grpc(endpoints.grpc)
-    yield store(endpoints)
+    yield store(endpoints, certificate)
 
 
 def by_grpc(url: str) -> Check:
@@ -63,10 +63,10 @@ def by_grpc(url: str) -> Check:
     return ok("grpc", f"open at {url}", reached=True)
 
 
-def store(endpoints: Endpoints) -> Check:
+def store(endpoints: Endpoints, certificate: Path | None) -> Check:
     """Whether a reader's question is answered, and by which engine."""
     headers = make_headers(basic_auth=f"{endpoints.reader.user}:{endpoints.reader.password}")
-    reply = ask("GET", f"{endpoints.store}/?query=SELECT+version()", headers=headers)
+    reply = ask("GET", f"{endpoints.store}/?query=SELECT+version()", headers=headers, certificate=certificate)
     if not reply.status:
         return fault("store", f"{endpoints.store} cannot be reached: {reply.text}", _START, reached=False)
     if reply.status != HTTPStatus.OK:
