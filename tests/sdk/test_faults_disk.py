@@ -39,6 +39,11 @@ def look(row: int) -> str:
     return "x" * 2000
 
 
+@forewarn.tool(effect="write")
+def note(row: int) -> int:
+    return row
+
+
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A disk of its own for the spool."""
@@ -104,6 +109,35 @@ def test_a_disk_that_fills_up_in_the_middle_of_a_segment(small_disk: Path, gatew
     assert missing == named(lost)
     assert {one[LOST_REASON] for one in lost} == {"spool_unavailable"}
     assert sum(one[LOST_COUNT] for one in lost) == len(missing)
+
+
+def test_a_long_outage_loses_reads_alone_and_names_each(
+    spool: Path, gateway: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    With the gateway away the bound is reached; when it is back, what is missing is exactly what the losses name.
+    """
+    monkeypatch.setenv("FOREWARN_SPOOL_MAX_BYTES", str(1 << 20))
+    gateway.stop()
+    forewarn.configure(service="agent", endpoint=gateway.url, key=KEY, spool=spool)
+    note(1)
+    for row in range(600):
+        look(row)
+    note(2)
+
+    gateway.start()
+    assert forewarn.flush(timeout=30)
+    look(600)
+    assert forewarn.flush(timeout=30)
+
+    arrived, lost = on_record(gateway)
+    missing = set(range(1, max(arrived) + 1)) - arrived
+    notes = [one for one in gateway.taken if one["name"] == "execute_tool note"]
+    assert len(missing) > 300
+    assert missing <= named(lost)
+    assert {one[LOST_REASON] for one in lost} == {"spool_full"}
+    assert {one["forewarn.lost.effect"] for one in lost} == {"read"}
+    assert len(notes) == 4
 
 
 def test_a_limit_of_file_sizes_is_a_new_segment(gateway: Any, spool: Path) -> None:

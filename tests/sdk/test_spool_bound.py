@@ -162,6 +162,21 @@ def test_a_dead_senders_reads_go_and_leave_a_scar(tmp_path: Path) -> None:
     spool.close()
 
 
+def test_a_dropped_segment_with_a_damaged_header_is_a_known_loss(tmp_path: Path) -> None:
+    """
+    Its frames still have their numbers.
+    """
+    spool, ledger = make(tmp_path)
+    fill(spool, range(1, 31), Effect.READ)
+    with min(tmp_path.glob("*.segment")).open("r+b") as segment:
+        segment.write(b"damaged!")
+
+    fill(spool, range(31, 300), Effect.READ)
+
+    assert ledger.numbers[:30] == list(range(1, 31))
+    spool.close()
+
+
 def test_what_has_arrived_is_not_reported_lost(tmp_path: Path) -> None:
     """
     Only records behind the acknowledged offset are lost with a segment.

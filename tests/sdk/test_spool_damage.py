@@ -5,6 +5,7 @@ Segments that are torn, flipped or gone: told, skipped, and their neighbours arr
 from __future__ import annotations
 
 import os
+import resource as resource_limits
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from forewarn.conventions import LOST_SEQUENCES, OPERATION_NAME, SERVICE_INSTANCE_ID, Effect, LossReason
+from forewarn.recording.claims import Claim
 from forewarn.recording.drain import MOST_ADOPTED, Drain, NotNow
 from forewarn.recording.gateway import Answer, Verdict
 from forewarn.recording.interface import FrameKind
@@ -255,3 +257,55 @@ def test_while_nothing_can_be_sent_adopted_senders_are_free(tmp_path: Path) -> N
     drain(tmp_path, lucky)
 
     assert lucky.numbers == [1]
+
+
+def test_many_segments_cost_few_open_files(tmp_path: Path) -> None:
+    """
+    A long outage leaves more segments than a process may open files; they are sent all the same.
+    """
+    for sender in range(30):
+        dead = spooled(tmp_path, f"dead{sender:02d}", [])
+        dead.segment_bytes = 100
+        for number in range(1, 11):
+            dead.append(FrameKind.OTHER, record(number))
+        dead.drop_copies()
+    gateway = Gateway()
+    before = resource_limits.getrlimit(resource_limits.RLIMIT_NOFILE)
+    in_use = len(list(Path("/proc/self/fd").iterdir()))
+
+    resource_limits.setrlimit(resource_limits.RLIMIT_NOFILE, (in_use + MOST_ADOPTED + 8, before[1]))
+    try:
+        drain(tmp_path, gateway)
+    finally:
+        resource_limits.setrlimit(resource_limits.RLIMIT_NOFILE, before)
+
+    assert len(gateway.numbers) == 300
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_child_does_not_keep_what_its_parent_adopted(tmp_path: Path) -> None:
+    """
+    The locks of adopted senders are the parent's alone: a child that lives on does not hold them when the parent dies.
+    """
+    spooled(tmp_path, "dead", [1]).drop_copies()
+    adopter = Drain(spooled(tmp_path, "adopter", []), Gateway())
+    assert adopter.adopt()
+    begin, end = os.pipe(), os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.write(begin[1], b".")
+        os.read(end[0], 1)
+        os._exit(0)
+    os.read(begin[0], 1)
+    while_it_is_held = Claim.take(tmp_path, "dead")
+    # As the parent's death would: its descriptors close, nothing is unlocked.
+    for claim, _ in adopter._adopted.values():
+        claim.drop_copy()
+
+    claim = Claim.take(tmp_path, "dead")
+
+    os.write(end[1], b".")
+    os.waitpid(child, 0)
+    assert while_it_is_held is None
+    assert claim is not None
+    claim.give_back()
