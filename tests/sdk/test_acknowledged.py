@@ -40,6 +40,9 @@ def _nothing_ran() -> None:
 @pytest.fixture
 def production(gateway: Any, spool: Path) -> Any:
     forewarn.configure(service="s", endpoint=gateway.url, key=gateway.KEY, spool=spool, ack_timeout=0.6)
+    # What the process says of its start has arrived, so that a test's gateway is only asked what the test is about.
+    assert forewarn.flush()
+    gateway.posts.clear()
     return gateway
 
 
