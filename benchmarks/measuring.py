@@ -10,6 +10,7 @@ import argparse
 import json
 import os
 import platform
+import signal
 import statistics
 import subprocess
 import tempfile
@@ -38,6 +39,8 @@ class Report:
 
 def parser(description: str | None, *, disk: bool = False) -> argparse.ArgumentParser:
     """The module's docstring as its help, `--json`, and for what writes to a disk `--folder`."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)  # processes are ended and folders removed on the way out
     made = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     made.add_argument("--json", action="store_true", help="print one JSON object")
     if disk:
