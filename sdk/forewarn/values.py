@@ -138,8 +138,7 @@ class Walk:
         return self.value(value, depth + 1)
 
     def _secret(self, value: object) -> str:
-        if type(value) is dict and "$bytes" in value:
-            value = base64.b64decode(value["$bytes"])
+        value = _plain_bytes(value)
         if isinstance(value, bytes):
             return value.decode("latin-1")
         plain = value if self._is_plain else Walk(RECORD).value(value)
@@ -304,11 +303,19 @@ def _scalar(tag: str, text: Callable[[Any], str]) -> Callable[[Walk, Any, int], 
 
 def _text_of_name(name: object) -> str:
     """A name in a pair: a text, or bytes, as they are or in their plain form; '' for what is no name."""
-    if type(name) is dict and "$bytes" in name:
-        name = base64.b64decode(name["$bytes"])
+    name = _plain_bytes(name)
     if isinstance(name, bytes):
         name = name[: _LONGEST_NAME + 1].decode("latin-1")
     return name if isinstance(name, str) else ""
+
+
+def _plain_bytes(value: object) -> object:
+    """The bytes that a plain form stands for; all else, an application's own `$bytes` too, as it is."""
+    text = value.get("$bytes") if type(value) is dict else None
+    try:
+        return base64.b64decode(text, validate=True) if isinstance(text, str) else value
+    except ValueError:
+        return value
 
 
 def _enum_name(value: enum.Enum) -> str:
