@@ -1,13 +1,15 @@
-# make demo   the incident of this field, from the first record to the page, on this machine
-# make test   lint, types, import rules and every test
-# make lock   resolve the dependencies again
+# make demo          the incident of this field, from the first record to the page, on this machine
+# make test          lint, types, import rules and every test
+# make faults        kills, full disks and attacks at their full size (about half an hour)
+# make bench         what it costs; bench-peers: against whom; bench-growth: as the store grows
+# make lock          resolve the dependencies again
 
 PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: demo test lint types imports tests bench lock clean
+.PHONY: demo test lint types imports tests faults bench bench-peers bench-growth lock clean
 .DEFAULT_GOAL := test
 
 $(BIN)/python:
@@ -44,12 +46,25 @@ imports: $(VENV)/.dev
 	$(BIN)/lint-imports
 
 tests: $(VENV)/.dev
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(PYTEST)
+
+faults: $(VENV)/.dev
+	$(BIN)/python -m pytest --thorough -k "fault or kill or stopped or full or attack or random" tests/system tests/sdk tests/collector/gateway tests/control
 
 bench: $(VENV)/.dev
 	$(BIN)/python benchmarks/sdk_overhead.py
+	$(BIN)/python benchmarks/acknowledged_call.py
 	$(BIN)/python benchmarks/call_to_page.py
 	$(BIN)/python benchmarks/sink_throughput.py
+	$(BIN)/python benchmarks/sink_throughput.py --sustained
+	$(BIN)/python benchmarks/memory.py
+
+bench-peers: $(VENV)/.dev
+	$(BIN)/python benchmarks/sdk_peers.py
+	$(BIN)/python benchmarks/synced_record.py
+
+bench-growth: $(VENV)/.dev
+	$(BIN)/python benchmarks/store_growth.py
 
 lock: $(VENV)/.dev
 	$(BIN)/python -m pip install --quiet uv
@@ -57,4 +72,4 @@ lock: $(VENV)/.dev
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate --python-version 3.11 --extra all --group dev -o requirements-dev.lock pyproject.toml
 
 clean:
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) .venv-peers .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
