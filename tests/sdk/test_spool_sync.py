@@ -220,3 +220,26 @@ def test_the_setting_is_a_list(written: str, monkeypatch: pytest.MonkeyPatch, tm
     monkeypatch.setenv("FOREWARN_SYNC_EFFECTS", "destructiv")
     with pytest.raises(forewarn.ConfigurationError, match="sync_effects"):
         forewarn.configure(spool=tmp_path)
+
+
+def test_a_leader_that_is_interrupted_leaves_nobody_waiting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    The interrupt passes; the next thread leads.
+    """
+    spool = SegmentSpool(tmp_path, "me", b"", max_bytes=1 << 30, sync_effects=frozenset({Effect.WRITE}))
+    real = os.fdatasync
+
+    def interrupted(_descriptor: int) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(commits.os, "fdatasync", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        spool.append(FrameKind.START, b"x", Effect.WRITE)
+    monkeypatch.setattr(commits.os, "fdatasync", real)
+
+    other = threading.Thread(target=spool.append, args=(FrameKind.START, b"y", Effect.WRITE), daemon=True)
+    other.start()
+    other.join(30)
+
+    assert not other.is_alive()
+    spool.close()

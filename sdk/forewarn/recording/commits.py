@@ -35,18 +35,21 @@ class GroupCommit:
     def reach(self, mark: Mark) -> None:
         """Return once everything up to `mark` is on the disk; raise OSError if the disk failed."""
         me = threading.get_ident()
-        with self._turn:
-            # The leader itself comes here from a signal handler: nobody else can lead it out.
-            self._turn.wait_for(lambda: self._is_settled(mark) or self._leader in {None, me})
-            if self._is_settled(mark):
-                return self._tell(mark)
-            former, self._leader = self._leader, me
+        former: int | None = me
+        # Wherever an interrupt strikes, nobody is left to wait for a leader that has gone.
         try:
+            with self._turn:
+                # The leader itself comes here from a signal handler: nobody else can lead it out.
+                self._turn.wait_for(lambda: self._is_settled(mark) or self._leader in {None, me})
+                if self._is_settled(mark):
+                    return self._tell(mark)
+                former, self._leader = self._leader, me
             self._sync()
         finally:
             with self._turn:
-                self._leader = former
-                self._turn.notify_all()
+                if self._leader == me:
+                    self._leader = former
+                    self._turn.notify_all()
         return self._tell(mark)
 
     def sync_now(self, mark: Mark, descriptor: int) -> None:
