@@ -28,7 +28,8 @@ from forewarn.recording import outgoing
 from forewarn_alerts import watcher
 
 _MOST_AGENTS: Final = 6
-_SETTLING: Final = (0.0, 61.0, 400.0)
+_OVERDUE_S: Final = 61.0
+_LONGEST_RETRY_S: Final = 310.0
 
 
 @dataclass(slots=True)
@@ -61,8 +62,8 @@ class History:
         self._spool_max_bytes = chance.choice((1 << 20, 1 << 20, 1 << 20, 20_000, 6_000))
         self._segment_bytes = chance.choice((8 << 20, 4_000, 1_500))
         _set_sizes(
-            batch=chance.choice((512, 8, 2)),
-            starts=chance.choice((64, 4, 1)),
+            batch=chance.choice((512, 8, 3)),
+            starts=chance.choice((64, 8, 2)),
             chunk=chance.choice((64, 4, 1)),
         )
 
@@ -179,18 +180,22 @@ class History:
             agent.leave()
         for environment in sorted({agent.environment for agent in self.agents}):
             self._collect(environment)
-        for seconds in (*_SETTLING, self.truth.jumped_back_s):
-            fate.clock.advance(seconds)
-            self._digest()
+        self._digest()
+        for seconds in (_OVERDUE_S, _LONGEST_RETRY_S, self.truth.jumped_back_s, _LONGEST_RETRY_S):
+            if seconds == _OVERDUE_S or self.server.has_pending():
+                fate.clock.advance(seconds)
+                self._digest()
 
     def _collect(self, environment: str) -> None:
         """A new process beside the dead, which sends what they left behind."""
         settings = settings_for(self.folder, self.state.keys[environment], spool_max_bytes=1 << 30)
+        if not any(settings.spool_of(environment).glob("*.segment")):
+            return
         collector = Agent("collector", self.fate, self.truth, settings, segment_bytes=self._segment_bytes)
-        for _ in range(2):
-            self.fate.clock.advance(11.0)
-            self._send_all(collector)
-        self._digest()
+        self.fate.clock.advance(11.0)
+        self._send_all(collector)
+        if self.server.is_bounded:
+            self._digest()
         collector.leave()
 
     def _send_all(self, agent: Agent) -> None:

@@ -19,6 +19,7 @@ from forewarn import calls, drivers
 from forewarn.recording import acknowledged, spool
 from forewarn.recording.drain import Drain
 from forewarn.recording.interface import Acknowledgement
+from forewarn.runtime import Policy
 from forewarn_alerts import incidents as incidents_module
 from forewarn_alerts.deliver import Deliverer
 from forewarn_alerts.incidents import Incidents
@@ -37,15 +38,17 @@ class Mutation:
     """What is broken, and how."""
 
     says: str
+    breaks: str
+    """What the history that finds it says, in part."""
     apply: Callable[[], None]
 
 
 MUTATIONS: Final[dict[str, Mutation]] = {}
 
 
-def _mutation(says: str) -> Callable[[Callable[[], None]], Callable[[], None]]:
+def _mutation(says: str, *, breaks: str) -> Callable[[Callable[[], None]], Callable[[], None]]:
     def register(apply: Callable[[], None]) -> Callable[[], None]:
-        MUTATIONS[apply.__name__.strip("_").replace("_", "-")] = Mutation(says, apply)
+        MUTATIONS[apply.__name__.strip("_").replace("_", "-")] = Mutation(says, breaks, apply)
         return apply
 
     return register
@@ -54,12 +57,14 @@ def _mutation(says: str) -> Callable[[Callable[[], None]], Callable[[], None]]:
 # --- the road of a call ---------------------------------------------------------------------------
 
 
-@_mutation("a destructive call goes into the spool and runs, and nobody is asked")
+@_mutation(
+    "a destructive call goes into the spool and runs, and nobody is asked", breaks="without an acknowledged record"
+)
 def _nobody_is_asked() -> None:
-    calls.Call.must_be_acknowledged = lambda self: False  # type: ignore[method-assign]
+    Policy.must_be_acknowledged = lambda self, effect: False  # type: ignore[method-assign]
 
 
-@_mutation("a call runs whatever came of its acknowledgement")
+@_mutation("a call runs whatever came of its acknowledgement", breaks="without an acknowledged record")
 def _runs_unacknowledged() -> None:
     clear = calls.Call.clear
 
@@ -69,7 +74,7 @@ def _runs_unacknowledged() -> None:
     calls.Call.clear = cleared  # type: ignore[method-assign]
 
 
-@_mutation("the tool runs while its acknowledgement is under way")
+@_mutation("the tool runs while its acknowledgement is under way", breaks="without an acknowledged record")
 def _tool_before_acknowledgement() -> None:
     wait = drivers.wait
 
@@ -78,17 +83,18 @@ def _tool_before_acknowledgement() -> None:
         return Acknowledgement("allow")
 
     late: list[Callable[[], Any]] = []
-    finish = drivers._finish
+    finish = calls.Call.finish
 
-    def finished(road: Any, result: object) -> None:
+    def finished(self: calls.Call, result: object) -> None:
         while late:
             late.pop()()
-        finish(road, result)
+        finish(self, result)
 
-    drivers.wait, drivers._finish = run_first, finished  # type: ignore[assignment]
+    drivers.wait = run_first  # type: ignore[assignment]
+    calls.Call.finish = finished  # type: ignore[method-assign]
 
 
-@_mutation("any answer with status 200 is an acknowledgement")
+@_mutation("any answer with status 200 is an acknowledgement", breaks="without an acknowledged record")
 def _any_answer_will_do() -> None:
     read = acknowledged.read_answer
 
@@ -98,20 +104,20 @@ def _any_answer_will_do() -> None:
     acknowledged.read_answer = read_answer
 
 
-@_mutation("the start record is spooled when the call has ended")
+@_mutation("the start record is spooled when the call has ended", breaks="before its record was spooled")
 def _spooled_after_the_run() -> None:
-    spool_start, close = calls.Call.spool_start, calls.Call.close
+    spool_start, end = calls.Call._spool_start, calls.Call._end
 
-    def closed(self: calls.Call, *args: Any, **kwargs: Any) -> None:
+    def ended(self: calls.Call, *outcome: Any) -> None:
         if not self._is_on_record:
             spool_start(self)
-        close(self, *args, **kwargs)
+        end(self, *outcome)
 
-    calls.Call.spool_start = lambda self: None  # type: ignore[method-assign]
-    calls.Call.close = closed  # type: ignore[method-assign]
+    calls.Call._spool_start = lambda self: None  # type: ignore[method-assign]
+    calls.Call._end = ended  # type: ignore[method-assign]
 
 
-@_mutation("the spool keeps records in memory until they are sent")
+@_mutation("the spool keeps records in memory until they are sent", breaks="spooled and never stored")
 def _spool_in_memory() -> None:
     append, written = spool.SegmentSpool.append, spool.SegmentSpool.written
     held: dict[int, list[Any]] = {}
@@ -127,7 +133,7 @@ def _spool_in_memory() -> None:
     spool.SegmentSpool.append, spool.SegmentSpool.written = hold, write  # type: ignore[method-assign]
 
 
-@_mutation("what is about to be sent counts as arrived")
+@_mutation("what is about to be sent counts as arrived", breaks="spooled and never stored")
 def _arrived_before_sent() -> None:
     deliver = Drain._deliver
 
@@ -139,7 +145,7 @@ def _arrived_before_sent() -> None:
     Drain._deliver = delivered  # type: ignore[method-assign,assignment]
 
 
-@_mutation("the segments of the living are taken for those of the dead")
+@_mutation("the segments of the living are taken for those of the dead", breaks="")
 def _living_taken_for_dead() -> None:
     fcntl.flock = lambda *_: None  # type: ignore[assignment]
 
@@ -147,7 +153,7 @@ def _living_taken_for_dead() -> None:
 # --- the road of a record -------------------------------------------------------------------------
 
 
-@_mutation("the gateway answers before the log has the record")
+@_mutation("the gateway answers before the log has the record", breaks="acknowledged and not stored")
 def _acknowledged_before_append() -> None:
     async def append(self: Admission, topic: str, payload: Any, key: Any) -> Appended:
         headers = {"forewarn.environment": key.environment.encode()}
@@ -157,7 +163,7 @@ def _acknowledged_before_append() -> None:
     Admission._append = append  # type: ignore[method-assign]
 
 
-@_mutation("the sink commits before it inserts")
+@_mutation("the sink commits before it inserts", breaks="acknowledged and not stored")
 def _commits_before_insert() -> None:
     insert = Sink._insert
 
@@ -168,18 +174,18 @@ def _commits_before_insert() -> None:
     Sink._insert = committed  # type: ignore[method-assign]
 
 
-@_mutation("every insert has a token of its own")
+@_mutation("every insert has a token of its own", breaks="times")
 def _tokens_are_new() -> None:
     numbers = itertools.count()
     sink_module.token = lambda records: f"token {next(numbers)}"
 
 
-@_mutation("the sink does not note which batch it is about to insert")
+@_mutation("the sink does not note which batch it is about to insert", breaks="times")
 def _forgets_the_intent() -> None:
     Batch.intent = property(lambda self: Committed(self.first))  # type: ignore[assignment,method-assign]
 
 
-@_mutation("what the store refuses is passed over")
+@_mutation("what the store refuses is passed over", breaks="not stored")
 def _buries_nothing() -> None:
     Sink._bury = lambda self, rejected: None  # type: ignore[method-assign]
 
@@ -187,7 +193,7 @@ def _buries_nothing() -> None:
 # --- the road of an alert -------------------------------------------------------------------------
 
 
-@_mutation("the watcher commits what it has polled before its findings are on record")
+@_mutation("the watcher commits what it has polled before its findings are on record", breaks="no hit of")
 def _commits_before_findings() -> None:
     step = Watcher.step
 
@@ -209,7 +215,9 @@ def _commits_before_findings() -> None:
     Watcher.step = stepped  # type: ignore[method-assign]
 
 
-@_mutation("deliveries are written in a transaction after that of their incidents")
+@_mutation(
+    "deliveries are written in a transaction after that of their incidents", breaks="incidents and deliveries differ"
+)
 def _outbox_in_a_second_transaction() -> None:
     insert_new = incidents_module.insert_new
     record = Incidents.record
@@ -236,17 +244,17 @@ def _outbox_in_a_second_transaction() -> None:
     Incidents.record = recorded  # type: ignore[method-assign]
 
 
-@_mutation("every hit opens an incident of its own")
+@_mutation("every hit opens an incident of its own", breaks="two incidents of")
 def _nothing_is_joined() -> None:
     Incidents._joined = lambda self, connection, hit: None  # type: ignore[method-assign]
 
 
-@_mutation("deadlines pass before everything the log held has been read")
+@_mutation("deadlines pass before everything the log held has been read", breaks="a hit of outcome-unknown")
 def _deadlines_unsettled() -> None:
     DeadlineCheck.is_settled = lambda self, positions, *, idle: True  # type: ignore[method-assign]
 
 
-@_mutation("a delivery is settled before it is sent")
+@_mutation("a delivery is settled before it is sent", breaks="nobody was paged")
 def _settled_before_sent() -> None:
     def deliver_due(self: Deliverer, target: Any) -> int:
         due = self._outbox.due(target.name)
@@ -258,7 +266,7 @@ def _settled_before_sent() -> None:
     Deliverer.deliver_due = deliver_due  # type: ignore[method-assign]
 
 
-@_mutation("events are forgotten before the log has them")
+@_mutation("events are forgotten before the log has them", breaks="is no event")
 def _events_forgotten_first() -> None:
     publish = Journal.publish
 

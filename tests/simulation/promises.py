@@ -15,7 +15,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from sqlalchemy import select
 from tests.simulation.agents import SERVICE
 from tests.simulation.server import RULES, TARGETS, Server
-from tests.simulation.truth import Entry, Said, Truth, records_of
+from tests.simulation.truth import Entry, Said, Truth, records_of, sender_of
 
 from forewarn import conventions as c
 from forewarn_alerts.tables import HITS, INCIDENTS, OUTBOX
@@ -43,7 +43,7 @@ def _stored_once(truth: Truth, server: Server) -> None:
     buried = _buried(truth)
     for said in truth.acknowledged - stored - buried - truth.unburied:
         truth.broken(f"acknowledged and not stored: {_name(said)}")
-    lost = _told_losses(server)
+    lost = _told_losses(truth)
     for said in truth.spooled.keys() - stored - buried - truth.unburied - truth.damaged - truth.never_taken:
         if said.sequence not in lost[said.sender] | truth.senders[said.sender].noted_lost:
             truth.broken(f"spooled and never stored: {_name(said)}")
@@ -58,7 +58,7 @@ def _numbers_are_explained(truth: Truth, server: Server) -> None:
     for _, said in server.store.records:
         if said.sequence and numbers.setdefault((said.sender, said.sequence), said) != said:
             truth.broken(f"two records have one number: {_name(said)}")
-    told = _told_losses(server)
+    told = _told_losses(truth)
     elsewhere = {(said.sender, said.sequence) for said in _buried(truth) | truth.unburied | truth.never_taken}
     for sender, life in truth.senders.items():
         here = {n for n in range(1, life.issued + 1) if (sender, n) in numbers or (sender, n) in elsewhere}
@@ -171,9 +171,9 @@ def _production_calls(truth: Truth) -> tuple[dict[Span, tuple[str, int]], dict[S
     starts: dict[Span, tuple[str, int]] = {}
     ends: dict[Span, tuple[str, int]] = {}
     for entry in truth.log:
-        if entry.topic not in {c.Topic.STARTS, c.Topic.SPANS} or entry.is_poison or entry.environment != "production":
+        if entry.topic not in {c.Topic.STARTS, c.Topic.SPANS} or entry.environment != "production":
             continue
-        for span in _spans(entry):
+        for _, span in _spans(entry):
             said = {a.key: a.value.string_value for a in span.attributes}
             effect = said.get(c.EFFECT, "")
             if effect in _AT_START and said.get(c.OPERATION_NAME) == c.OPERATION_EXECUTE_TOOL:
@@ -182,14 +182,15 @@ def _production_calls(truth: Truth) -> tuple[dict[Span, tuple[str, int]], dict[S
     return starts, ends
 
 
-def _told_losses(server: Server) -> dict[str, set[int]]:
-    """Which numbers each sender's loss records name."""
+def _told_losses(truth: Truth) -> dict[str, set[int]]:
+    """Which numbers each sender's loss records name, by the log."""
     told: dict[str, set[int]] = defaultdict(set)
-    for (_, said), span in server.store.records.items():
-        text = next((a.value.string_value for a in span.attributes if a.key == c.LOST_SEQUENCES), "")
-        for part in text.split(",") if text else ():
-            low, _, high = part.partition("-")
-            told[said.sender].update(range(int(low), int(high or low) + 1))
+    for entry in truth.log:
+        for sender, span in _spans(entry) if entry.topic in {c.Topic.STARTS, c.Topic.SPANS} else ():
+            text = next((a.value.string_value for a in span.attributes if a.key == c.LOST_SEQUENCES), "")
+            for part in text.split(",") if text else ():
+                low, _, high = part.partition("-")
+                told[sender].update(range(int(low), int(high or low) + 1))
     return told
 
 
@@ -197,10 +198,12 @@ def _buried(truth: Truth) -> set[Said]:
     return {said for entry in truth.log if entry.topic == c.Topic.DEAD_LETTERS for said in _said_in(entry)}
 
 
-def _spans(entry: Entry) -> Iterator[Any]:
-    for group in ExportTraceServiceRequest.FromString(entry.value).resource_spans:
+def _spans(entry: Entry) -> Iterator[tuple[str, Any]]:
+    """Every span and its sender."""
+    groups = [] if entry.is_poison else ExportTraceServiceRequest.FromString(entry.value).resource_spans
+    for group in groups:
         for scope in group.scope_spans:
-            yield from scope.spans
+            yield from ((sender_of(group), span) for span in scope.spans)
 
 
 def _said_in(entry: Entry) -> list[Said]:

@@ -5,11 +5,11 @@ they are, on one durable log, one store and one state database.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from sqlalchemy import select
 from sqlalchemy.exc import SQLAlchemyError
 from tests.simulation import virtual_loop
 from tests.simulation.fate import Fate, Killed, Process
@@ -27,6 +27,7 @@ from forewarn_alerts.journal import Journal
 from forewarn_alerts.outbox import Outbox
 from forewarn_alerts.rehearsal import rehearse
 from forewarn_alerts.rules.loading import load_rules
+from forewarn_alerts.tables import OUTBOX, DeliveryState
 from forewarn_alerts.watcher import Watcher
 from forewarn_collector.gateway.app import Gateway
 from forewarn_collector.gateway.keys import KeyRing, KeysUnavailable
@@ -47,6 +48,7 @@ MAY_RAISE: Final[Mapping[str, tuple[type[Exception], ...]]] = {
 MAY_RAISE_AT_START: Final = (LogError, SQLAlchemyError, KeysUnavailable)
 RULES: Final = load_rules()
 TARGETS: Final = ("pager", "chat")
+_PENDING: Final = select(OUTBOX.c.id).where(OUTBOX.c.state == DeliveryState.PENDING).limit(1)
 
 
 @dataclass(slots=True)
@@ -66,10 +68,12 @@ class Server:
         self.truth = truth
         self.state = state
         chance = fate.random
+        max_bytes = chance.choice((None, None, None, 40_000))
+        self.is_bounded = max_bytes is not None
         self.log = DurableLog(
             truth,
             partitions=chance.choice((1, 1, 1, 3)),
-            max_bytes=chance.choice((None, None, None, 40_000)),
+            max_bytes=max_bytes,
             clock_ns=self._clock_ns,
         )
         for topic in (c.Topic.STARTS, c.Topic.SPANS, c.Topic.EVENTS):
@@ -147,6 +151,11 @@ class Server:
     def poison(self) -> None:
         """What no gateway of today lets in, and one of yesterday did."""
         self.log.append(c.Topic.SPANS, b"\x0a\xff\xff\xff\x7fno", key=POISON_KEY)
+
+    def has_pending(self) -> bool:
+        """Whether somebody is still to be told."""
+        with self.state.engine.connect() as connection:
+            return connection.execute(_PENDING).first() is not None
 
     def _clock_ns(self) -> int:
         return self.fate.clock.wall_ns
@@ -230,7 +239,6 @@ class _Answer:
     async def receive(self) -> dict[str, Any]:
         if not self._parts:
             return {"type": "http.disconnect"}
-        await asyncio.sleep(0)
         part = self._parts.pop(0)
         return {"type": "http.request", "body": part, "more_body": bool(self._parts) or self._hangs_up}
 

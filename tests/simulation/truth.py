@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
-from opentelemetry.proto.trace.v1.trace_pb2 import Span
+from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, Span
 
 from forewarn import conventions as c
 
@@ -102,10 +102,14 @@ class Truth:
 def records_of(request: bytes) -> Iterator[Said]:
     """Every record of an ExportTraceServiceRequest."""
     for group in ExportTraceServiceRequest.FromString(request).resource_spans:
-        sender = next((a.value.string_value for a in group.resource.attributes if a.key == c.SERVICE_INSTANCE_ID), "")
+        sender = sender_of(group)
         for scope in group.scope_spans:
             for span in scope.spans:
                 yield said_by(span, sender)
+
+
+def sender_of(group: ResourceSpans) -> str:
+    return next((a.value.string_value for a in group.resource.attributes if a.key == c.SERVICE_INSTANCE_ID), "")
 
 
 def said_by(span: Span, sender: str) -> Said:
