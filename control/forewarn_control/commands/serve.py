@@ -50,6 +50,10 @@ def serve(  # noqa: PLR0913 -- a command's signature is its list of options
     ] = None,
     tls_key: Annotated[Path | None, typer.Option(help="Its private key.")] = None,
     drain: Annotated[str | None, typer.Option(help="How long a stop is announced at /readyz (default 0s).")] = None,
+    redact_patterns: Annotated[
+        list[str] | None, typer.Option(help="An expression of what is redacted besides; repeatable.")
+    ] = None,
+    redact_off: Annotated[list[str] | None, typer.Option(help="What is not redacted, by its name; repeatable.")] = None,
     public_url: Annotated[str | None, typer.Option(help="How people reach this, for links in pages.")] = None,
     config: Config = None,
     as_json: Json = False,
@@ -86,6 +90,8 @@ def serve(  # noqa: PLR0913 -- a command's signature is its list of options
             "tls_cert": tls_cert,
             "tls_key": tls_key,
             "drain": drain,
+            "redact_patterns": redact_patterns or None,
+            "redact_off": redact_off or None,
             "public_url": public_url,
         }
         loaded = load(given, config=config)
