@@ -195,7 +195,7 @@ _NAMED: Final = (
         ("assw", "ASSW", "assW", "Passw", "ecret", "ECRET", "dentified", "DENTIFIED"),
         r"(?i)(?:password|passwd|secret|by)(?:\s*=\s*N?|\s*\(?\s*)'",
         r"(?i)(?P<keep>(?:\b(?:password|passwd|secret)|\bidentified\s+(?:with\s+[^\s']{1,64}\s+)?by)"
-        rf"(?:[ ]{{0,8}}=[ ]{{0,8}}N?|[ ]{{0,8}}\(?[ ]{{0,8}})'){_NO_MARK}(?:[^']|'')+(?=')",
+        rf"(?:[ ]{{0,8}}=[ ]{{0,8}}N?|[ ]{{1,8}}\(?[ ]{{0,8}}|\()'){_NO_MARK}(?:[^']|'')+(?=')",
     ),
     Shape(
         "",
