@@ -11,10 +11,15 @@ from __future__ import annotations
 
 import fcntl
 import json
+import logging
 import os
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
+
+from forewarn.recording.filesystems import network_file_system
+
+_log = logging.getLogger(__name__)
 
 FORMAT: Final = 1
 _FORMAT_FILE: Final = "forewarn.json"
@@ -89,6 +94,13 @@ class DataFolder:
         except DataFolderError:
             folder.close()
             raise
+        if kind := network_file_system(folder.path):
+            _log.warning(
+                "%s is on a network file system (%s), where neither locks nor syncs promise what is durable here; "
+                "choose a folder on a local disk with --data.",
+                folder.path,
+                kind,
+            )
         return folder
 
     def close(self) -> None:

@@ -121,3 +121,22 @@ def test_what_is_recorded_is_private_in_a_folder_that_is_not(tmp_path: Path) -> 
     assert {"log.sqlite3", "log.sqlite3-wal", "state.sqlite3", "state.sqlite3-wal"} <= found.keys()
     assert {mode for name, mode in found.items() if "sqlite3" in name} == {0o600}
     assert found["store"] == 0o700
+
+
+def test_a_network_file_system_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Whoever keeps the data on a network file system is told at every start; a local disk is no news."""
+    mounts = tmp_path / "mounts"
+    monkeypatch.setattr("forewarn.recording.filesystems._MOUNTS", mounts)
+    said = []
+
+    for kind in ("ext4", "nfs4"):
+        caplog.clear()
+        mounts.write_text(f"none / ext4 rw 0 0\nthere {tmp_path} {kind} rw 0 0\n")
+        with DataFolder.open(tmp_path / "data"):
+            said.append([record.getMessage() for record in caplog.records])
+
+    assert said[0] == []
+    assert "nfs4" in said[1][0]
+    assert "--data" in said[1][0]
