@@ -70,6 +70,9 @@ REDACTED: Final = "forewarn.redacted"
 TRUNCATED: Final = "forewarn.truncated"
 """int; how many values of this record were cut to the caps; absent when none."""
 
+PENDING_PARENT_ID: Final = "forewarn.pending_parent_id"
+"""On a span without duration that stands for the start of the span above it: the parent of that one, 16 hex digits."""
+
 SENDER_EVENT: Final = "forewarn.sender.event"
 """On a record about the sender itself (`OPERATION_SENDER`): what happened to it. Values: `SenderEvent`."""
 SENDER_ISSUED: Final = "forewarn.sender.issued"

@@ -8,6 +8,8 @@ into the spool when the span begins, and an end record when it ends, under the s
 processors and exporters are not touched, and trouble in here is never theirs.
 
 Nothing can be refused this way: a span is told about, it does not ask. For that a tool needs `forewarn.tool`.
+
+`PendingSpans` is for other backends, which know finished spans only: a span without duration for each that starts.
 """
 
 from __future__ import annotations
@@ -22,7 +24,7 @@ from opentelemetry.context import Context
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, ArrayValue, KeyValue, KeyValueList
 from opentelemetry.proto.trace.v1 import trace_pb2
 from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor
-from opentelemetry.trace import StatusCode
+from opentelemetry.trace import StatusCode, TracerProvider, set_span_in_context
 from opentelemetry.util.types import AnyValue as Value
 
 from forewarn.configuration import current
@@ -30,6 +32,7 @@ from forewarn.conventions import (
     EFFECT,
     OPERATION_EXECUTE_TOOL,
     OPERATION_NAME,
+    PENDING_PARENT_ID,
     RECORD,
     REDACTED,
     SEQUENCE,
@@ -44,8 +47,9 @@ Choice: TypeAlias = Callable[[ReadableSpan], bool]
 """Whether a span is to be on record, by what it says when it starts; asked again when it ends."""
 _MOST_OPEN: Final = 65_536
 """Spans that never end are forgotten beyond it; if they end after all, they are chosen anew."""
-_OURS: Final = "forewarn"
-"""The scope of the spans of `forewarn.tool`, which are on record already."""
+_PENDING_SCOPE: Final = "forewarn.pending"
+_OURS: Final = frozenset({"forewarn", _PENDING_SCOPE})
+"""The scopes of the spans of `forewarn.tool`, which are on record already, and of those that stand for others."""
 
 _log = logging.getLogger("forewarn")
 
@@ -94,13 +98,48 @@ class StartRecorder(SpanProcessor):
         return True
 
     def _is_chosen(self, span: ReadableSpan) -> bool:
-        scope = span.instrumentation_scope
+        return _scope(span) not in _OURS and _is_chosen(span, self._which)
+
+
+class PendingSpans(SpanProcessor):
+    """
+    Shows spans that have started to backends that know finished spans only.
+
+    For each, the provider gets a child without duration, with an id of its own, that says all that is known by then;
+    its name ends with `(pending)`. It takes the way of all spans of the provider: sampled, batched, exported.
+    """
+
+    def __init__(self, provider: TracerProvider, which: Choice = is_tool_call) -> None:
+        self._tracer = provider.get_tracer(_PENDING_SCOPE)
+        self._which = which
+
+    def on_start(self, span: Span, parent_context: Context | None = None) -> None:  # noqa: ARG002  the seam's own
+        if _scope(span) == _PENDING_SCOPE or not _is_chosen(span, self._which):
+            return
+        parent_id = span.parent.span_id if span.parent is not None else 0
         try:
-            return not (scope is not None and scope.name == _OURS) and self._which(span)
-        # The application's own choice runs in here, and must not end its span.
+            self._tracer.start_span(
+                f"{span.name} (pending)",
+                set_span_in_context(span, Context()),
+                attributes={**(span.attributes or {}), PENDING_PARENT_ID: f"{parent_id:016x}"},
+                start_time=span.start_time,
+            ).end(span.start_time)
+        # The application's own sampler, processors and exporters run in here.
         except Exception:  # noqa: BLE001
-            _log.exception("Forewarn cannot tell whether the span %s is to be on record; it is taken.", span.name)
-            return True
+            _log.exception("The start of the span %s could not be shown.", span.name)
+
+
+def _is_chosen(span: ReadableSpan, which: Choice) -> bool:
+    try:
+        return which(span)
+    # The application's own choice runs in here, and must not end its span.
+    except Exception:  # noqa: BLE001
+        _log.exception("Forewarn cannot tell whether the span %s is to be on record; it is taken.", span.name)
+        return True
+
+
+def _scope(span: ReadableSpan) -> str:
+    return span.instrumentation_scope.name if span.instrumentation_scope is not None else ""
 
 
 def _ids(span: ReadableSpan) -> tuple[int, int]:

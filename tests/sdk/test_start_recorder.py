@@ -21,7 +21,7 @@ from opentelemetry.sdk.trace.sampling import Decision, Sampler, SamplingResult
 from opentelemetry.trace import Status, StatusCode
 
 import forewarn
-from forewarn.opentelemetry import StartRecorder
+from forewarn.opentelemetry import PendingSpans, StartRecorder
 from forewarn.testing import record
 
 TOOL = {"gen_ai.operation.name": "execute_tool", "gen_ai.tool.name": "drop"}
@@ -198,3 +198,48 @@ with provider.get_tracer("app").start_as_current_span("execute_tool drop"):
     assert forewarn.flush(10)
 
     assert [(one["name"], one["record"]) for one in gateway.taken] == [("execute_tool drop", "start")]
+
+
+def test_other_backends_see_a_span_that_has_started(provider: TracerProvider, exporter: InMemorySpanExporter) -> None:
+    """
+    A child without duration, with an id of its own, is exported while the span is open; once, and not on our record.
+    """
+    provider.add_span_processor(PendingSpans(provider))
+    tracer = provider.get_tracer("app")
+
+    with record() as recorded, tracer.start_as_current_span("request") as request:
+        with tracer.start_as_current_span("drop", attributes=TOOL) as span:
+            assert provider.force_flush()
+            (pending,) = exporter.get_finished_spans()
+        tracer.start_span("no tool").end()
+
+    assert pending.name == "drop (pending)"
+    assert pending.start_time == pending.end_time
+    assert pending.parent is not None
+    assert pending.parent.span_id == span.get_span_context().span_id
+    request_id = request.get_span_context().span_id
+    assert pending.attributes == {**TOOL, "forewarn.pending_parent_id": f"{request_id:016x}"}
+    assert [one["name"] for one in recorded.records] == ["drop", "drop"]
+
+
+def test_a_backend_that_fails_ends_no_span(caplog: pytest.LogCaptureFixture) -> None:
+    """
+    What the application's sampler raises for the child is told, and the span itself goes on.
+    """
+
+    class Picky(Sampler):
+        def should_sample(self, _context: Any, _trace_id: Any, name: str, *_: Any, **__: Any) -> SamplingResult:
+            if name.endswith("(pending)"):
+                raise ArithmeticError("its own")
+            return SamplingResult(Decision.RECORD_AND_SAMPLE)
+
+        def get_description(self) -> str:
+            return "fails for some"
+
+    provider = TracerProvider(sampler=Picky())
+    provider.add_span_processor(PendingSpans(provider))
+
+    with provider.get_tracer("app").start_as_current_span("execute_tool drop") as span:
+        assert span.is_recording()
+
+    assert "could not be shown" in caplog.text
