@@ -112,7 +112,7 @@ class Lifecycle:
     def beat(self) -> float:
         """Say that the sender lives, if it is time to; how long until it is time again."""
         now = self._clock()
-        if now >= self._beat_at and not self._has_ended:
+        if now >= self._beat_at:
             self._beat_at = now + self._heartbeat_s
             self._tell(SenderEvent.HEARTBEAT)
         return self._beat_at - now
@@ -120,6 +120,7 @@ class Lifecycle:
     def end(self) -> None:
         if self._has_begun and not self._has_ended:
             self._has_ended = True
+            self._beat_at = math.inf
             self._tell(SenderEvent.STOP)
 
     def _tell(self, event: SenderEvent) -> None:
