@@ -155,7 +155,8 @@ _ENDS: Final = (
     *(f"{word}{between}key" for word in _KEYS for between in ("", "_", "-")),
     *("connectionstring", "connection_string", "ssn", "cardnumber", "card_number", "cvv"),
 )
-_ENDS"""What a name ends with behind which a bare value is a secret: tried only where the name has ended."""
+_ENDS_TELLING: Final = "(?:" + "|".join(f"(?<={end})" for end in _ENDS) + ")"
+"""What a name ends with behind which a bare value is a secret: tried only where the name has ended."""
 _AFTER_NAME: Final = r"\\*[\"']?[ ]{0,8}[=:]\s{0,8}"
 _NAME_START: Final = r"(?<![\w-])(?<!redacted:)"
 _NAMED: Final = (
