@@ -148,11 +148,11 @@ def test_threads_lose_no_loss() -> None:
 
     def work(first: int) -> None:
         barrier.wait()
-        for number in range(first, 4_000, 8):
+        for number in range(first, first + 500):
             ledger.note(FULL, [number], READ)
             ledger.tell()
 
-    threads = [threading.Thread(target=work, args=(first,)) for first in range(8)]
+    threads = [threading.Thread(target=work, args=(first,)) for first in range(0, 4_000, 500)]
     for thread in threads:
         thread.start()
     for thread in threads:
