@@ -51,6 +51,13 @@ class Moment:
         cls.clock = cls.chance = None
 
 
+class _Decided(Random):
+    """A generator that nobody has given a seed gets one of the history's."""
+
+    def __init__(self, seed: object = None) -> None:
+        super().__init__(Moment.chance.getrandbits(64) if seed is None and Moment.chance else seed)  # type: ignore[arg-type]
+
+
 def _dispatched(real: Callable[..., Any], virtual: Callable[[Clock], Any]) -> Callable[[], Any]:
     return lambda: real() if Moment.clock is None else virtual(Moment.clock)
 
@@ -73,6 +80,7 @@ time.time = _dispatched(time.time, lambda clock: clock.wall_ns / 1e9)
 time.monotonic = _dispatched(time.monotonic, lambda clock: clock.monotonic_s)
 time.sleep = _sleep
 os.urandom = _random_bytes
+random.Random = _Decided  # type: ignore[misc]
 secrets.token_hex = lambda size=32: _random_bytes(size).hex()
 os.getpid = _dispatched(os.getpid, lambda _: 4711)
 socket.gethostname = _dispatched(socket.gethostname, lambda _: "host")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import atexit
 import gc
 import logging
 import shutil
@@ -12,6 +11,7 @@ import time
 from collections import Counter
 from dataclasses import dataclass, field
 from functools import cache
+from multiprocessing.util import Finalize
 from pathlib import Path
 
 import urllib3
@@ -52,7 +52,8 @@ def _ready(mutation: str) -> tuple[State, Path]:
         MUTATIONS[mutation].apply()
     memory = Path("/dev/shm")
     folder = Path(tempfile.mkdtemp(prefix="forewarn-simulation-", dir=memory if memory.is_dir() else None))
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    # A pool's processes end without `atexit`.
+    Finalize(None, shutil.rmtree, (folder,), {"ignore_errors": True}, exitpriority=1)
     state = State()
     # What has been imported stays; to look through it again and again for garbage would take a fifth of the time.
     gc.freeze()
