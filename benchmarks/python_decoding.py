@@ -15,15 +15,16 @@ from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, Span
 
 from forewarn import conventions as names
 from forewarn.conventions import Stamp
-from forewarn_collector.log.interface import Record
-from forewarn_collector.store.clickhouse import EmbeddedStore
-from forewarn_collector.store.decoding import (
+from forewarn_collector.dialects.columns import (
     NUMBER_COLUMNS,
     RESOURCE_COLUMNS,
     TEXT_COLUMNS,
     TIME_COLUMNS,
-    attribute_text,
+    VALUE_COLUMNS,
 )
+from forewarn_collector.log.interface import Record
+from forewarn_collector.store.clickhouse import EmbeddedStore
+from forewarn_collector.store.decoding import attribute_text
 
 _FIXED = (
     "ts", "duration_ns", "trace_id", "span_id", "parent_span_id", "record", "version", "name", "kind", "status_code",
@@ -32,8 +33,9 @@ _FIXED = (
 _TOLD = (
     "service", "sender", "host", "environment", "environment_claimed", "key_id", "received_at", "resource", "scope",
 )  # fmt: skip
-_LIFTED = {name: column for column, name in (TEXT_COLUMNS | NUMBER_COLUMNS | TIME_COLUMNS).items()}
-_ABSENT: dict[str, str | int] = dict.fromkeys(TEXT_COLUMNS, "") | dict.fromkeys([*NUMBER_COLUMNS, *TIME_COLUMNS], 0)
+_TEXTS = {**TEXT_COLUMNS, **VALUE_COLUMNS}
+_LIFTED = {name: column for column, name in {**_TEXTS, **NUMBER_COLUMNS, **TIME_COLUMNS}.items()}
+_ABSENT: dict[str, str | int] = dict.fromkeys(_TEXTS, "") | dict.fromkeys([*NUMBER_COLUMNS, *TIME_COLUMNS], 0)
 _COLUMNS = [*_FIXED, *_TOLD, *_ABSENT, "attributes"]
 _NO_PARENT = bytes(8)
 

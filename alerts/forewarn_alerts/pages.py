@@ -13,6 +13,7 @@ from forewarn_alerts.record import CallRecord
 from forewarn_alerts.rules.engine import Match, RuleError, group_key
 from forewarn_alerts.rules.model import RULE_ERROR, On, Rule, Severity
 
+_ALREADY_ENDED: Final = "It has already ended, after {} ms: its sender tells of calls only when they are over."
 _RULE_ERROR_RUNBOOK: Final = "docs/rules/rule-error.md"
 
 
@@ -52,7 +53,10 @@ class Hit:
 
 
 def hit_of(match: Match) -> Hit:
-    return _hit(match.rule, match.call, str(match.rule.on), at_ns=match.call.at_ns)
+    hit = _hit(match.rule, match.call, str(match.rule.on), at_ns=match.call.at_ns)
+    if match.call.ended_ns and match.rule.on is On.START:
+        return replace(hit, note=_ALREADY_ENDED.format(match.call.duration_ms))
+    return hit
 
 
 def missing_end_hit(rule: Rule, call: CallRecord, *, due_at_ns: int) -> Hit:

@@ -1,8 +1,9 @@
 """
-Tool calls, read from the log's OTLP records.
+Tool calls, read from the log's OTLP records, whoever sent them.
 
-Most spans of most requests concern no rule, so the cheap questions come first: the span's name, whether it has ended,
-its effect. Only a span that some rule may hit is decoded whole (10-13 us against 2 us).
+Most spans of most requests concern no rule, so the cheap questions come first. Of our own SDK: the span's name, whether
+it has ended, its effect; only a span that some rule may hit is decoded whole (10-13 us against 2 us). Of others:
+whether anything in the request looks like a call of a tool; then each span is read in the words of its dialect.
 """
 
 from __future__ import annotations
@@ -20,11 +21,14 @@ from opentelemetry.proto.trace.v1.trace_pb2 import ScopeSpans, Span
 
 from forewarn import conventions as c
 from forewarn_alerts.errors import Unreadable
+from forewarn_collector.dialects.reading import Reading, read_span
+from forewarn_collector.dialects.table import OWN_SCOPE, SPAN_NAME_PREFIX, signs_of_calls
 from forewarn_collector.log.interface import Record
+from forewarn_collector.tools.tool_list import ToolList, Verdict, verdict
 
-SPAN_NAME_PREFIX: Final = f"{c.OPERATION_EXECUTE_TOOL} "
-OWN_SCOPE: Final = "forewarn"
-_EFFECTS: Final = frozenset(c.Effect)
+_SIGNS: Final = tuple(sign.encode() for sign in signs_of_calls())
+_ASKED: Final = frozenset({c.TOOL_NAME, c.EFFECT, c.EFFECT_SOURCE})
+_NO_TOOLS: Final = ToolList()
 _LONGEST_TIME: Final = 20
 """Digits of 2**64."""
 
@@ -64,6 +68,8 @@ class CallRecord:
     started_ns: int = 0
     """Sender's clock."""
     ended_ns: int = 0
+    is_first_sight: bool = False
+    """A finished call of a sender that gives no start records: nobody could have heard of it before."""
     at_ns: int = 0
     """The log's clock: when the record was appended."""
     resource: Mapping[str, str] = field(default_factory=dict)
@@ -106,7 +112,7 @@ class Interests(Protocol):
     def interest(self, environment: str, claimed: str) -> Interest: ...
 
 
-def read_calls(record: Record, interests: Interests) -> Iterator[CallRecord | Closed]:
+def read_calls(record: Record, interests: Interests, tools: ToolList = _NO_TOOLS) -> Iterator[CallRecord | Closed]:
     """What may matter to a rule in a log record, in the order of the request."""
     try:
         request = ExportTraceServiceRequest.FromString(record.value)
@@ -116,25 +122,103 @@ def read_calls(record: Record, interests: Interests) -> Iterator[CallRecord | Cl
     for group in request.resource_spans:
         interest = interests.interest(environment, claimed_environment(group.resource.attributes))
         if interest:
+            seen = _Seen(record, group.resource, interest, tools)
             for scope in group.scope_spans:
-                yield from _of_scope(scope, group.resource, interest, record)
+                yield from seen.own(scope) if scope.scope.name == OWN_SCOPE else seen.foreign(scope)
 
 
-def _of_scope(
-    scope: ScopeSpans, resource: Resource, interest: Interest, record: Record
-) -> Iterator[CallRecord | Closed]:
-    own = scope.scope.name == OWN_SCOPE
-    for span in scope.spans:
-        name = span.name
-        if name.startswith(SPAN_NAME_PREFIX):
-            ended = span.end_time_unix_nano
-            wanted = interest.any_end if ended else interest.starts
-            if not wanted or (effect := effect_of(span, own=own)) not in wanted:
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """The spans of one resource, and what is asked of them."""
+
+    record: Record
+    resource: Resource
+    interest: Interest
+    tools: ToolList
+
+    def own(self, scope: ScopeSpans) -> Iterator[CallRecord | Closed]:
+        """Of our own SDK a call has a start record, and its name says that it is one."""
+        for span in scope.spans:
+            if not span.name.startswith(SPAN_NAME_PREFIX):
                 continue
-            if ended and effect not in interest.ends:
+            ended = span.end_time_unix_nano
+            wanted = self.interest.any_end if ended else self.interest.starts
+            if not wanted or (found := self._verdict(span)).effect not in wanted:
+                continue
+            if ended and found.effect not in self.interest.ends:
                 yield Closed(span.trace_id.hex(), span.span_id.hex())
             else:
-                yield _call(span, effect, resource, record)
+                yield self._call(span, read_span(span.name, _sent(span), scope=OWN_SCOPE), found)
+
+    def foreign(self, scope: ScopeSpans) -> Iterator[CallRecord | Closed]:
+        """Of others a finished span may be the first that is heard of a call."""
+        if not any(sign in self.record.value for sign in _SIGNS):
+            return
+        for span in scope.spans:
+            reading = read_span(span.name, _sent(span), scope=scope.scope.name)
+            if not reading.is_call:
+                continue
+            ended = span.end_time_unix_nano and not reading.pending_parent
+            found = self._judged(reading.tool, reading.text(c.EFFECT), reading.text(c.EFFECT_SOURCE))
+            if found.effect in (self.interest.starts | self.interest.ends if ended else self.interest.starts):
+                yield self._call(span, reading, found, scope=scope.scope.name)
+            elif ended and found.effect in self.interest.closing:
+                yield Closed(span.trace_id.hex(), span.span_id.hex())
+
+    def _verdict(self, span: Span) -> Verdict:
+        said = {attribute.key: attribute.value.string_value for attribute in span.attributes if attribute.key in _ASKED}
+        tool = said.get(c.TOOL_NAME) or span.name.removeprefix(SPAN_NAME_PREFIX)
+        return self._judged(tool, said.get(c.EFFECT, ""), said.get(c.EFFECT_SOURCE, ""))
+
+    def _judged(self, tool: str, effect: str, source: str) -> Verdict:
+        listed = None
+        if self.tools.entries:
+            service = _text_of(self.resource.attributes, c.SERVICE_NAME)
+            listed = self.tools.effect(tool, service=service, environment=stamp(self.record, c.Stamp.ENVIRONMENT))
+        return verdict(listed, effect=effect, source=source)
+
+    def _call(self, span: Span, reading: Reading, found: Verdict, *, scope: str = OWN_SCOPE) -> CallRecord:
+        said = {name: _text(value) for name, value in reading.said.items()}
+        about = {a.key: _text(a.value) for a in self.resource.attributes}
+        pending = bool(reading.pending_parent)
+        ended_ns = 0 if pending else span.end_time_unix_nano
+        return CallRecord(
+            kind=c.RecordKind.END if ended_ns else c.RecordKind.START,
+            trace_id=span.trace_id.hex(),
+            span_id=(span.parent_span_id if pending else span.span_id).hex(),
+            tool=reading.tool,
+            effect=found.effect,
+            effect_source=found.source,
+            arguments=said.get(c.TOOL_CALL_ARGUMENTS, ""),
+            digest=said.get(c.CALL_DIGEST, ""),
+            call_id=said.get(c.TOOL_CALL_ID, ""),
+            outcome=said.get(c.OUTCOME, ""),
+            error_type=said.get(c.ERROR_TYPE, ""),
+            agent=said.get(c.AGENT_NAME, ""),
+            agent_path=said.get(c.AGENT_PATH, "") or said.get(c.AGENT_NAME, ""),
+            environment=verified_environment(self.record),
+            environment_claimed=claimed_environment(self.resource.attributes),
+            service=about.get(c.SERVICE_NAME, ""),
+            host=about.get(c.HOST_NAME, ""),
+            key_id=stamp(self.record, c.Stamp.KEY_ID),
+            reasoning=said.get(c.REASONING, ""),
+            reasoning_span_id=said.get(c.REASONING_SPAN_ID, ""),
+            reasoned_at_ns=_time(said.get(c.REASONING_AT, "")),
+            started_ns=span.start_time_unix_nano,
+            ended_ns=ended_ns,
+            is_first_sight=ended_ns > 0 and scope != OWN_SCOPE,
+            at_ns=self.record.timestamp_ns,
+            resource=about,
+            attributes=said,
+        )
+
+
+def _sent(span: Span) -> dict[str, AnyValue]:
+    return {attribute.key: attribute.value for attribute in span.attributes}
+
+
+def _text_of(attributes: Iterable[KeyValue], name: str) -> str:
+    return next((attribute.value.string_value for attribute in attributes if attribute.key == name), "")
 
 
 def stamp(record: Record, name: c.Stamp) -> str:
@@ -155,48 +239,6 @@ def claimed_environment(resource: Iterable[KeyValue]) -> str:
         if attribute.key == c.DEPLOYMENT_ENVIRONMENT:
             claimed = attribute.value.string_value
     return c.environment_name(claimed)
-
-
-def effect_of(span: Span, *, own: bool) -> str:
-    """What the record says; on our own records a missing or unheard-of effect is `unknown`, as bad as destructive."""
-    for attribute in span.attributes:
-        if attribute.key == c.EFFECT:
-            effect = attribute.value.string_value
-            return effect if effect in _EFFECTS else str(c.Effect.UNKNOWN)
-    return str(c.Effect.UNKNOWN) if own else ""
-
-
-def _call(span: Span, effect: str, resource: Resource, record: Record) -> CallRecord:
-    said = {a.key: _text(a.value) for a in span.attributes}
-    about = {a.key: _text(a.value) for a in resource.attributes}
-    return CallRecord(
-        kind=c.RecordKind.END if span.end_time_unix_nano else c.RecordKind.START,
-        trace_id=span.trace_id.hex(),
-        span_id=span.span_id.hex(),
-        tool=said.get(c.TOOL_NAME) or span.name.removeprefix(SPAN_NAME_PREFIX),
-        effect=effect,
-        effect_source=said.get(c.EFFECT_SOURCE, ""),
-        arguments=said.get(c.TOOL_CALL_ARGUMENTS, ""),
-        digest=said.get(c.CALL_DIGEST, ""),
-        call_id=said.get(c.TOOL_CALL_ID, ""),
-        outcome=said.get(c.OUTCOME, ""),
-        error_type=said.get(c.ERROR_TYPE, ""),
-        agent=said.get(c.AGENT_NAME, ""),
-        agent_path=said.get(c.AGENT_PATH, "") or said.get(c.AGENT_NAME, ""),
-        environment=verified_environment(record),
-        environment_claimed=claimed_environment(resource.attributes),
-        service=about.get(c.SERVICE_NAME, ""),
-        host=about.get(c.HOST_NAME, ""),
-        key_id=stamp(record, c.Stamp.KEY_ID),
-        reasoning=said.get(c.REASONING, ""),
-        reasoning_span_id=said.get(c.REASONING_SPAN_ID, ""),
-        reasoned_at_ns=_time(said.get(c.REASONING_AT, "")),
-        started_ns=span.start_time_unix_nano,
-        ended_ns=span.end_time_unix_nano,
-        at_ns=record.timestamp_ns,
-        resource=about,
-        attributes=said,
-    )
 
 
 def _time(text: str) -> int:

@@ -26,6 +26,7 @@ from forewarn_alerts.record import CallRecord, Closed, read_calls
 from forewarn_alerts.rules.engine import RuleError, RuleSet
 from forewarn_alerts.rules.model import On
 from forewarn_collector.log.interface import Committed, Log, LogError, Record, TopicPartition
+from forewarn_collector.tools.tool_list import ToolList
 
 GROUP: Final = "watcher"
 TOPICS: Final = (str(Topic.STARTS), str(Topic.SPANS))
@@ -61,7 +62,7 @@ class Judgement:
     errors: list[RuleError] = field(default_factory=list)
 
 
-def judge(records: Iterable[Record], rules: RuleSet) -> Judgement:
+def judge(records: Iterable[Record], rules: RuleSet, tools: ToolList) -> Judgement:
     """Match a chunk of the log against the rules."""
     hits: list[Hit] = []
     awaited: list[Awaited] = []
@@ -69,7 +70,7 @@ def judge(records: Iterable[Record], rules: RuleSet) -> Judgement:
     judgement = Judgement(Findings(hits, awaited, closed))
     for record in records:
         try:
-            for found in read_calls(record, rules):
+            for found in read_calls(record, rules, tools):
                 if isinstance(found, Closed) or found.ended_ns:
                     closed.append(Closed(found.trace_id, found.span_id))
                 if isinstance(found, CallRecord):
@@ -94,19 +95,21 @@ def _earliest(due_ns: int | None, findings: Findings) -> int | None:
 class Watcher:
     """One member of the consumer group `watcher`."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 -- what a process is made of
         self,
         log: Log,
         rules: RuleSet,
         incidents: Incidents,
         *,
         clock_ns: Callable[[], int],
+        tools: ToolList | None = None,
         bell: Bell | None = None,
         metrics: AlertsMetrics | None = None,
     ) -> None:
         self._log = log
         self._rules = rules
         self._incidents = incidents
+        self._tools = tools or ToolList()
         self._clock_ns = clock_ns
         self._bell = bell or Bell()
         self._consumer = log.consumer(GROUP, TOPICS)
@@ -126,7 +129,7 @@ class Watcher:
         self._unsettled = self._unsettled or self._consumer.poll(
             max_records=CHUNK_RECORDS, max_bytes=CHUNK_BYTES, timeout_s=timeout_s
         )
-        judgement = judge(self._unsettled, self._rules)
+        judgement = judge(self._unsettled, self._rules, self._tools)
         if judgement.findings:
             self._opened(self._incidents.record(judgement.findings))
             self._next_due_ns = _earliest(self._next_due_ns, judgement.findings)

@@ -46,12 +46,12 @@ def test_a_start_record_is_read_whole(kit: Any) -> None:
         ("explosive", "forewarn", "unknown"),
         ("explosive", "elsewhere", "unknown"),
         (None, "forewarn", "unknown"),
-        (None, "elsewhere", ""),
+        (None, "elsewhere", "unknown"),
     ],
 )
 def test_an_effect_that_is_not_known_counts_as_unknown(kit: Any, effect: str | None, scope: str, seen: str) -> None:
     """
-    On our own records unknown is as bad as destructive; a foreign span that says nothing stays silent.
+    Unknown is as bad as destructive, whoever sent the record.
     """
     rules = kit.rules(any=RULE.format(on="start", when='call.tool == "drop_table"'))
 

@@ -41,6 +41,7 @@ class RuleSet:
     def __init__(self, rules: Iterable[Rule]) -> None:
         self.rules = tuple(rules)
         self._at_start = tuple(rule for rule in self.rules if rule.examined == "start")
+        self._at_sight = tuple(rule for rule in self.rules if rule.on is On.START)
         self._at_end = tuple(rule for rule in self.rules if rule.on is On.END)
         self._awaiting = tuple(rule for rule in self.rules if rule.on is On.MISSING_END)
         self._interests: dict[tuple[str, str], Interest] = {}
@@ -65,10 +66,15 @@ class RuleSet:
         return self._interests[key]
 
     def match(self, call: CallRecord) -> tuple[list[Match], list[RuleError]]:
-        """Rules that hit the record, and rules that failed on it. For a `missing_end` rule a start is the hit."""
+        """
+        Rules that hit the record, and rules that failed on it. For a `missing_end` rule a start is the hit.
+
+        An end that is the first sight of its call is asked of `on: start` rules too.
+        """
         matches: list[Match] = []
         errors: list[RuleError] = []
-        for rule in self._at_end if call.kind is RecordKind.END else self._at_start:
+        rules = self._at_end if call.kind is RecordKind.END else self._at_start
+        for rule in (*self._at_sight, *rules) if call.is_first_sight else rules:
             try:
                 if rule.when.holds(call):
                     matches.append(Match(rule, call))

@@ -28,15 +28,20 @@ from chdb import ChdbError
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
+from forewarn_collector.dialects.table import dialects
 from forewarn_collector.log.interface import Record
 from forewarn_collector.store.events import event_lines
 from forewarn_collector.store.framing import frames
 from forewarn_collector.store.handover import as_file
 from forewarn_collector.store.interface import BadPayload, BadQuery, Rows, StoreUnavailable
 from forewarn_collector.store.library import named_queries
-from forewarn_collector.store.migrations import migrate, packaged_migrations
+from forewarn_collector.store.migrations import migrate, packaged_migrations, renew_views
+from forewarn_collector.store.quoting import identifier, quoted
 from forewarn_collector.store.row_binary import COLUMNS, rows_of
+from forewarn_collector.store.scopes import is_ours
 from forewarn_collector.store.sessions import Limits, Session
+from forewarn_collector.store.unfolding import LANDING, OWN_LANDING, unfolding_views
+from forewarn_collector.tools.tool_list import ToolList
 
 _CODE: Final = re.compile(r"Code: (\d+)")
 # What the engine says of bytes that it cannot read or cannot unfold. Should it be the view that is wrong, every record
@@ -72,11 +77,19 @@ class _Handle:
 class EmbeddedStore:
     """The store in a folder of this machine; open it in one process only."""
 
-    def __init__(self, path: Path, *, database: str = "default", retention: timedelta | None = None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        database: str = "default",
+        retention: timedelta | None = None,
+        tools: ToolList | None = None,
+    ) -> None:
         path.mkdir(parents=True, exist_ok=True)
         self._path = os.path.realpath(path)
         self._database = database
         self._retention = retention
+        self._tools = tools or ToolList()
         self._local = threading.local()
         self._handles: list[_Handle] = []
         self._lock = threading.Lock()
@@ -86,16 +99,17 @@ class EmbeddedStore:
         self._proto = self._schema.__enter__()
         # Kept open: with the last connection the engine would close and load every table anew for the next.
         self._root = self._connect()
-        self._root.query(f"CREATE DATABASE IF NOT EXISTS {_identifier(database)}")
+        self._root.query(f"CREATE DATABASE IF NOT EXISTS {identifier(database)}")
 
     def migrate(self) -> None:
         migrate(self._statement, packaged_migrations())
+        renew_views(self._statement, unfolding_views(dialects(), self._tools))
         for table, column in _ARRIVAL.items():
             self._retain(table, column)
 
     def insert_spans(self, records: Sequence[Record], *, token: str) -> None:
         small = sum(len(record.value) for record in records) <= _SMALL_BYTES
-        rows = rows_of(records) if small else None
+        rows = rows_of(records, self._tools) if small else None
         if rows is None:
             self._unfold_spans(records, token)
         elif rows:
@@ -149,16 +163,25 @@ class EmbeddedStore:
             insert.result()
 
     def _insert_share(self, records: Sequence[Record], token: str) -> None:
+        ours = [record for record in records if is_ours(record.value)]
+        if len(ours) == len(records):
+            self._land(OWN_LANDING, records, token)
+            return
+        self._land(LANDING, [record for record in records if not is_ours(record.value)], token)
+        if ours:
+            self._land(OWN_LANDING, ours, f"{token}/ours")
+
+    def _land(self, landing: str, records: Sequence[Record], token: str) -> None:
         settings = {"format_schema": f"{self._proto}:Request", "input_format_protobuf_oneof_presence": "1"}
-        self._insert("landing", settings, "Protobuf", body=frames(records), token=token)
+        self._insert(landing, settings, "Protobuf", body=frames(records), token=token)
 
     def _insert(
         self, target: str, settings: Mapping[str, str], input_format: str, *, body: Iterable[bytes], token: str
     ) -> None:
         named = {**_INSERT_SETTINGS, **settings, "insert_deduplication_token": token}
-        pairs = ", ".join(f"{name} = {_quoted(value)}" for name, value in named.items())
+        pairs = ", ".join(f"{name} = {quoted(value)}" for name, value in named.items())
         with as_file(body) as path:
-            sql = f"INSERT INTO {target} FROM INFILE {_quoted(path)} SETTINGS {pairs} FORMAT {input_format}"
+            sql = f"INSERT INTO {target} FROM INFILE {quoted(path)} SETTINGS {pairs} FORMAT {input_format}"
             try:
                 self._handle().connection.query(sql)
             except (ChdbError, RuntimeError) as fault:
@@ -177,7 +200,7 @@ class EmbeddedStore:
                 msg = "the store is closed"
                 raise StoreUnavailable(msg)
             connection = self._connect()
-            connection.query(f"USE {_identifier(self._database)}")
+            connection.query(f"USE {identifier(self._database)}")
             settings = {"final": 1, "do_not_merge_across_partitions_select_final": 1}
             client = clickhouse_connect.get_client(
                 interface="chdb", path=self._path, database=self._database, settings=settings
@@ -211,14 +234,6 @@ def _shares(records: Sequence[Record]) -> list[Sequence[Record]]:
         return [records]
     middle = max(1, bisect_left(sizes, sizes[-1] // _SHARES))
     return [records[:middle], records[middle:]]
-
-
-def _identifier(name: str) -> str:
-    return "`" + name.replace("\\", "\\\\").replace("`", "\\`") + "`"
-
-
-def _quoted(text: str) -> str:
-    return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
 
 
 def _code(fault: Exception) -> int:

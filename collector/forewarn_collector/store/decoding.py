@@ -21,40 +21,23 @@ from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, Span
 
 from forewarn import conventions as names
 from forewarn.conventions import Stamp
+from forewarn_collector.dialects.columns import (
+    NUMBER_COLUMNS,
+    RESOURCE_COLUMNS,
+    TEXT_COLUMNS,
+    TIME_COLUMNS,
+    VALUE_COLUMNS,
+)
+from forewarn_collector.dialects.reading import Reading, read_span
 from forewarn_collector.log.interface import Record
 from forewarn_collector.store.framing import received_unix_nano
-
-TEXT_COLUMNS: Final = {
-    "operation": names.OPERATION_NAME,
-    "tool": names.TOOL_NAME,
-    "tool_type": names.TOOL_TYPE,
-    "call_id": names.TOOL_CALL_ID,
-    "agent": names.AGENT_NAME,
-    "agent_path": names.AGENT_PATH,
-    "arguments": names.TOOL_CALL_ARGUMENTS,
-    "result": names.TOOL_CALL_RESULT,
-    "reasoning": names.REASONING,
-    "reasoning_span_id": names.REASONING_SPAN_ID,
-    "effect": names.EFFECT,
-    "effect_source": names.EFFECT_SOURCE,
-    "digest": names.CALL_DIGEST,
-    "decision": names.DECISION,
-    "outcome": names.OUTCOME,
-    "error_type": names.ERROR_TYPE,
-    "model": names.REQUEST_MODEL,
-    "conversation_id": names.CONVERSATION_ID,
-}
-"""Column -> the span attribute that it is lifted from. The migrations say the same in SQL; a test compares them."""
-NUMBER_COLUMNS: Final = {
-    "sequence": names.SEQUENCE,
-    "input_tokens": names.INPUT_TOKENS,
-    "output_tokens": names.OUTPUT_TOKENS,
-}
-TIME_COLUMNS: Final = {"tool_started_at": names.TOOL_STARTED_AT, "acknowledged_at": names.ACKNOWLEDGED_AT}
-RESOURCE_COLUMNS: Final = {"service": names.SERVICE_NAME, "sender": names.SERVICE_INSTANCE_ID, "host": names.HOST_NAME}
+from forewarn_collector.tools.tool_list import ToolList, verdict
 
 _LIFTED_TEXTS: Final = {names.RECORD, *TEXT_COLUMNS.values()}
+_LIFTED_VALUES: Final = set(VALUE_COLUMNS.values())
 _LIFTED_NUMBERS: Final = {*NUMBER_COLUMNS.values(), *TIME_COLUMNS.values()}
+_VALUE_KINDS: Final = {"string_value", "array_value", "kvlist_value"}
+_OF_EFFECT: Final = (names.EFFECT, names.EFFECT_SOURCE)
 _MARK: Final = "otlp:"
 _LARGEST: Final = (1 << 63) - 1
 KINDS: Final = ("Unspecified", "Internal", "Server", "Client", "Producer", "Consumer")
@@ -70,7 +53,7 @@ def request_fault(value: bytes) -> str | None:
     return None
 
 
-def span_rows(records: Iterable[Record]) -> Iterator[dict[str, Any]]:
+def span_rows(records: Iterable[Record], tools: ToolList) -> Iterator[dict[str, Any]]:
     """One row per span with every column of `spans`; times are Unix nanoseconds, ids are bytes."""
     for record in records:
         stamped = {
@@ -82,7 +65,7 @@ def span_rows(records: Iterable[Record]) -> Iterator[dict[str, Any]]:
             told = _resource_columns(resource_spans) | stamped
             for scope_spans in resource_spans.scope_spans:
                 scope = {"scope": scope_spans.scope.name, "scope_version": scope_spans.scope.version}
-                yield from (_span_columns(span) | told | scope for span in scope_spans.spans)
+                yield from (_span_columns(span, told | scope, tools) for span in scope_spans.spans)
 
 
 def _resource_columns(resource_spans: ResourceSpans) -> dict[str, Any]:
@@ -96,40 +79,64 @@ def _resource_columns(resource_spans: ResourceSpans) -> dict[str, Any]:
     return columns | {"resource": {name: text for name, text in told.items() if name not in lifted}}
 
 
-def _span_columns(span: Span) -> dict[str, Any]:
-    texts, numbers, rest = _sorted_attributes(span.attributes)
-    start, end = span.start_time_unix_nano, span.end_time_unix_nano
+def _span_columns(span: Span, told: dict[str, Any], tools: ToolList) -> dict[str, Any]:
+    sent = {attribute.key: attribute.value for attribute in span.attributes}
+    reading = read_span(span.name, sent, scope=told["scope"])
+    start, end = span.start_time_unix_nano, 0 if reading.pending_parent else span.end_time_unix_nano
     return {
         "ts": _time(start),
         "duration_ns": max(0, end - start),
         "trace_id": _aligned(span.trace_id, 16),
-        "span_id": _aligned(span.span_id, 8),
-        "parent_span_id": _aligned(span.parent_span_id, 8),
+        **_identity(span, reading),
         "record": "start" if end == 0 else "end",
         "version": end,
         "name": span.name,
         "kind": KINDS[span.kind] if 0 <= span.kind < len(KINDS) else KINDS[0],
         "status_code": STATUS_CODES[span.status.code] if 0 <= span.status.code < len(STATUS_CODES) else "Unset",
         "status_message": span.status.message,
-        **{column: texts.get(name, "") for column, name in TEXT_COLUMNS.items()},
-        **{column: numbers.get(name, 0) for column, name in NUMBER_COLUMNS.items()},
-        **{column: numbers.get(name, 0) for column, name in TIME_COLUMNS.items()},
-        "attributes": rest,
+        **_lifted(reading, told, tools),
         "events": _json(_event_objects(span)),
         "links": _json(_link_objects(span)),
         "trace_state": span.trace_state,
+        **told,
     }
 
 
-def _sorted_attributes(attributes: Iterable[KeyValue]) -> tuple[dict[str, str], dict[str, int], dict[str, str]]:
+def _identity(span: Span, reading: Reading) -> dict[str, bytes]:
+    if reading.pending_parent:
+        parent = bytes.fromhex(reading.pending_parent)
+        return {"span_id": _aligned(span.parent_span_id, 8), "parent_span_id": parent}
+    return {"span_id": _aligned(span.span_id, 8), "parent_span_id": _aligned(span.parent_span_id, 8)}
+
+
+def _lifted(reading: Reading, told: Mapping[str, str], tools: ToolList) -> dict[str, Any]:
+    """The columns that are made of attributes, and the attributes that are in none of them."""
+    texts, numbers, rest = _sorted_attributes(reading.said)
+    columns = {
+        **{column: texts.get(name, "") for column, name in (*TEXT_COLUMNS.items(), *VALUE_COLUMNS.items())},
+        **{column: numbers.get(name, 0) for column, name in (*NUMBER_COLUMNS.items(), *TIME_COLUMNS.items())},
+        "operation": reading.operation,
+        "tool": reading.tool,
+    }
+    if reading.is_call:
+        listed = tools.effect(reading.tool, service=told["service"], environment=told["environment"])
+        found = verdict(listed, effect=texts.get(names.EFFECT, ""), source=texts.get(names.EFFECT_SOURCE, ""))
+        columns |= {"effect": found.effect, "effect_source": found.source}
+        if found.is_corrected:
+            rest |= {name: attribute_text(reading.said[name]) for name in _OF_EFFECT if name in texts}
+    return {**columns, "attributes": rest}
+
+
+def _sorted_attributes(said: Mapping[str, AnyValue]) -> tuple[dict[str, str], dict[str, int], dict[str, str]]:
     """Those with a text column, those with a number column, and the rest (also one of another type than its column)."""
     texts: dict[str, str] = {}
     numbers: dict[str, int] = {}
     rest: dict[str, str] = {}
-    for attribute in attributes:
-        name, value = attribute.key, attribute.value
+    for name, value in said.items():
         if name in _LIFTED_TEXTS and value.HasField("string_value"):
             texts[name] = value.string_value
+        elif name in _LIFTED_VALUES and value.WhichOneof("value") in _VALUE_KINDS:
+            texts[name] = attribute_text(value)
         elif name in _LIFTED_NUMBERS and value.HasField("int_value") and value.int_value >= 0:
             numbers[name] = value.int_value
         else:

@@ -1,5 +1,6 @@
 """
 Brings a store's schema up to date: numbered SQL files, each applied once, in order, and recorded in the store itself.
+Views that are made from settings and tables are made anew when they have become others (`renew_views`).
 
 A file that has been released is never edited; the next change is the next number. ClickHouse has no transactions for
 DDL: a crash in the middle of a file is healed because every statement is made repeatable (`IF NOT EXISTS`) before it
@@ -9,8 +10,9 @@ runs.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 from importlib.resources import files
 from typing import Final
 
@@ -77,3 +79,24 @@ def migrate(run: Run, migrations: Sequence[Migration]) -> list[Migration]:
             run(statement)
         run(f"INSERT INTO schema_migrations (number, name) VALUES ({migration.number}, '{migration.name}')")  # noqa: S608 - from our own file names
     return missing
+
+
+def renew_views(run: Run, views: Mapping[str, str]) -> list[str]:
+    """
+    Create each view whose statement is another than the store has, and return their names.
+
+    A view remembers by its comment what it was made of. Only while nothing is inserted: between two statements the
+    view is not there.
+    """
+    have = {
+        str(name): str(comment)
+        for name, comment in run("SELECT name, comment FROM system.tables WHERE database = currentDatabase()")
+    }
+    renewed = []
+    for name, statement in views.items():
+        made_of = sha256(statement.encode()).hexdigest()
+        if have.get(name) != made_of:
+            run(f"DROP VIEW IF EXISTS {name} SYNC")
+            run(f"{statement.rstrip()}\nCOMMENT '{made_of}'")
+            renewed.append(name)
+    return renewed

@@ -17,9 +17,11 @@ from google.protobuf.message import DecodeError
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.common.v1.common_pb2 import KeyValue
 
+from forewarn_collector.dialects.columns import NUMBER_COLUMNS, TEXT_COLUMNS, TIME_COLUMNS, VALUE_COLUMNS
 from forewarn_collector.log.interface import Record
-from forewarn_collector.store.decoding import KINDS, NUMBER_COLUMNS, STATUS_CODES, TEXT_COLUMNS, TIME_COLUMNS, span_rows
+from forewarn_collector.store.decoding import KINDS, STATUS_CODES, span_rows
 from forewarn_collector.store.framing import varint
+from forewarn_collector.tools.tool_list import ToolList
 
 _UINT64: Final = struct.Struct("<Q").pack
 _INT64: Final = struct.Struct("<q").pack
@@ -50,17 +52,19 @@ COLUMNS: Final[Mapping[str, Callable[[Any], bytes]]] = {
     **dict.fromkeys(
         ("name", "status_message", "service", "sender", "host", "environment", "environment_claimed"), _text
     ),
-    **dict.fromkeys(("key_id", *TEXT_COLUMNS, "events", "links", "trace_state", "scope", "scope_version"), _text),
+    **dict.fromkeys(
+        ("key_id", *TEXT_COLUMNS, *VALUE_COLUMNS, "events", "links", "trace_state", "scope", "scope_version"), _text
+    ),
 }
 """Every column of `spans`, and how a value of it is written."""
 
 
-def rows_of(records: Sequence[Record]) -> bytes | None:
+def rows_of(records: Sequence[Record], tools: ToolList) -> bytes | None:
     """All spans of the records with the columns in the order of `COLUMNS`; None: let the engine read them."""
     try:
         if any(_names_twice(record.value) for record in records):
             return None
-        rows = list(span_rows(records))
+        rows = list(span_rows(records, tools))
     except (DecodeError, UnicodeDecodeError):
         return None
     return b"".join(write(row[name]) for row in rows for name, write in COLUMNS.items())

@@ -12,7 +12,7 @@ from typing import Any
 import orjson
 import pytest
 
-from forewarn.conventions import ENVIRONMENT_ALIASES, Topic
+from forewarn.conventions import ENVIRONMENT_ALIASES, Stamp, Topic
 from forewarn_collector.log.interface import Record
 from forewarn_collector.store.clickhouse import EmbeddedStore
 from forewarn_collector.store.interface import BadQuery
@@ -62,6 +62,8 @@ def asked(store_home: Path, otlp: Any) -> Iterator[EmbeddedStore]:
     spans.append(recent.span(6, trace_id=bytes.fromhex(OWN_TRACE), start_time_unix_nano=now, attributes=lost))
     told = {"service.name": "janitor", "service.instance.id": "one", "deployment.environment": "Dev"}
     store.insert_spans([recent.record(*spans, resource=told)], token="1")
+    again = recent.record(spans[0], resource=told | {"deployment.environment": "production"})
+    store.insert_spans([replace(again, headers={**again.headers, Stamp.KEY_ID: b"production_2"})], token="2")
     happened = [
         {"kind": "incident.opened"},
         {"kind": "delivery.sent", "target": "oncall", "target_type": "pagerduty"},
@@ -118,7 +120,7 @@ def test_each_question_is_answered(asked: EmbeddedStore, name: str) -> None:
         ("incidents", {}, "failed", [["#agents"]]),
         ("refused-calls", {}, "error_type", ["NotRecorded"]),
         ("environment-mismatch", {}, "claimed", ["Dev"]),
-        ("senders", {}, "last_sequence", [6]),
+        ("senders", {}, "last_sequence", [6, 1]),
         ("traces", {}, "trace_id", [TRACE]),
         ("sender-numbers", {}, "received", [5]),
         ("sender-numbers", {"sender": "on"}, "issued", [6]),

@@ -1,0 +1,1 @@
+"""The tool list: what tools do to the world, for senders that do not say."""
