@@ -69,33 +69,13 @@ def serve(  # noqa: PLR0913 -- a command's signature is its list of options
 
     Example: [bold]forewarn serve --data ./data --http 127.0.0.1:4318 --store-http 127.0.0.1:8123[/bold]
     """
+    # Every option but these two is a setting of the same name; one that is repeatable and left out is empty.
+    given = {name: value for name, value in locals().items() if name not in {"config", "as_json"} and value != []}
     _log_to_stderr()
     with reported():
         from forewarn_control.settings import load
 
-        given = {
-            "data": data,
-            "http": http,
-            "grpc": grpc,
-            "store_http": store_http,
-            "rules": rules or None,
-            "retention": retention,
-            "log_retention": log_retention,
-            "log_max_size": log_max_size,
-            "max_body": max_body,
-            "max_rate": max_rate,
-            "max_concurrent": max_concurrent,
-            "max_in_flight": max_in_flight,
-            "max_connections": max_connections,
-            "tls_cert": tls_cert,
-            "tls_key": tls_key,
-            "drain": drain,
-            "redact_patterns": redact_patterns or None,
-            "redact_off": redact_off or None,
-            "public_url": public_url,
-        }
-        loaded = load(given, config=config)
-        _serve(loaded, as_json=as_json)
+        _serve(load(given, config=config), as_json=as_json)
 
 
 def _serve(loaded: Loaded, *, as_json: bool) -> None:
