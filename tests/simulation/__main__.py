@@ -17,6 +17,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from contextlib import suppress
 from typing import Final
 
 from tests.simulation import worker
@@ -50,18 +51,19 @@ def _one(seed: int, mutation: str) -> int:
 
 def _many(seeds: range, processes: int, *, as_json: bool) -> int:
     total, began = Tally(), time.perf_counter()
-    for part in _parts(seeds, processes):
-        total.seeds += part.seeds
-        total.seconds += part.seconds
-        total.counts += part.counts
-        total.broken += part.broken
-        if sys.stderr.isatty():
-            took_s = time.perf_counter() - began
-            print(f"\r{total.seeds}/{len(seeds)} histories, {len(total.broken)} broken, {took_s:.0f} s",
-                  end="", file=sys.stderr, flush=True)  # fmt: skip
+    with suppress(KeyboardInterrupt):  # what has been lived through is told
+        for part in _parts(seeds, processes):
+            total.add(part)
+            if sys.stderr.isatty():
+                _progress(total, len(seeds), time.perf_counter() - began)
     took_s = time.perf_counter() - began
     print(_as_json(total, took_s) if as_json else _summary(total, took_s))
     return int(bool(total.broken))
+
+
+def _progress(total: Tally, of: int, took_s: float) -> None:
+    said = f"\r{total.seeds}/{of} histories, {len(total.broken)} broken, {took_s:.0f} s"
+    print(said, end="", file=sys.stderr, flush=True)
 
 
 def _parts(seeds: range, processes: int) -> Iterator[Tally]:

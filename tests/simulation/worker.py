@@ -36,6 +36,12 @@ class Tally:
     counts: Counter[str] = field(default_factory=Counter)
     broken: list[tuple[int, list[str]]] = field(default_factory=list)
 
+    def add(self, other: Tally) -> None:
+        self.seeds += other.seeds
+        self.seconds += other.seconds
+        self.counts += other.counts
+        self.broken += other.broken
+
 
 @cache
 def _ready(mutation: str) -> tuple[State, Path]:
