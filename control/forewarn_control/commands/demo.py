@@ -67,12 +67,13 @@ def demo(
 def _stay(scene: Stage) -> None:
     """On standard error, so that it is seen beside `--json`, too."""
     endpoints, reader = scene.serving.endpoints, scene.serving.endpoints.reader
+    calls = f"{endpoints.store}/?query=SELECT+name,effect,outcome+FROM+spans"
     until_interrupted = threading.Event()
     try:
         typer.echo(
             f"\nStill up, until Ctrl-C. Look around from another terminal:\n\n"
             f"  forewarn traces list --data {scene.house.data}\n"
-            f"  curl -u {reader.user}:{reader.password} '{endpoints.store}/?query=SELECT+name,effect,outcome+FROM+spans'\n"
+            f"  curl -u {reader.user}:{reader.password} '{calls}'\n"
             f"  curl {endpoints.http}/metrics\n",
             err=True,
         )
