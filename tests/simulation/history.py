@@ -182,7 +182,7 @@ class History:
             self._collect(environment)
         self._digest()
         for seconds in (_OVERDUE_S, _LONGEST_RETRY_S, self.truth.jumped_back_s, _LONGEST_RETRY_S):
-            if seconds == _OVERDUE_S or self.server.has_pending():
+            if seconds == _OVERDUE_S or self.truth.jumped_back_s or self.server.has_pending():
                 fate.clock.advance(seconds)
                 self._digest()
 

@@ -126,7 +126,8 @@ class Server:
             self._unclear()
             self.fate.counts[f"{name}: {type(trouble).__name__}"] += 1
             self.fate.tell(f"{name} waits: {type(trouble).__name__}: {trouble}"[:150])
-            return 0
+            # It is held back a few times, which is getting on.
+            return int(isinstance(trouble, TooManyRejected))
         except Exception as error:  # noqa: BLE001  this is what is looked for
             self.truth.broken(f"a step of the {name} raised {error!r}")
             self._bury(name)
