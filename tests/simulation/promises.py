@@ -67,7 +67,7 @@ def _numbers_are_explained(truth: Truth, server: Server) -> None:
         # One number may be set aside for the loss record that no spool took.
         if len(unexplained) > life.has_untold_losses:
             truth.broken(f"sender {sender} has unexplained gaps: {sorted(unexplained)}")
-        if life.has_left_in_order and not life.has_untold_losses and missing:
+        if life.has_left_in_order and missing and not (life.has_untold_losses or life.gone_with_its_disk):
             truth.broken(f"sender {sender} left in order and never told of the loss of {sorted(missing)}")
         if server.store.services[sender] - {SERVICE} and not life.gone_with_its_disk:
             truth.broken(f"records of {sender} are said to be of {server.store.services[sender]}")
