@@ -46,6 +46,8 @@ from forewarn_collector.refusals import SinkError
 from forewarn_collector.sink import Sink
 from forewarn_collector.state import open_state
 from forewarn_collector.store.interface import OtherVersion, Store, StoreError
+from forewarn_collector.tools.loading import ToolFaults, load_tools
+from forewarn_collector.tools.tool_list import ToolList
 from forewarn_control.app import Front
 from forewarn_control.connections import DoorMetrics
 from forewarn_control.doors import Doors
@@ -81,6 +83,7 @@ class Parts:
     store: Store
     state: Engine
     rules: RuleSet
+    tools: ToolList
     links: Links
 
 
@@ -114,6 +117,7 @@ class House:
     def _start(self, opened: ExitStack) -> Serving:
         settings = self._settings
         rules = load_rules(settings.rules, routes=settings.routes())
+        tools = load_tools(settings.tools) if settings.tools else ToolList()
         folder = opened.enter_context(DataFolder.open(settings.data))
         doors = opened.enter_context(Doors.listening(settings, self.roles, DoorMetrics(self.registry)))
         self._doors = doors
@@ -129,12 +133,12 @@ class House:
         from forewarn_collector.store.clickhouse import EmbeddedStore
         from forewarn_collector.store.facade import Facade
 
-        store = EmbeddedStore(folder.store, retention=settings.retention)
+        store = EmbeddedStore(folder.store, retention=settings.retention, tools=tools)
         opened.callback(store.close)
         store.migrate()
 
         links = Links(base_url=settings.public_url or doors.http_url, runbook_url=settings.runbook_url)
-        self._start_roles(opened, Parts(self.log, store, state, rules, links))
+        self._start_roles(opened, Parts(self.log, store, state, rules, tools, links))
         keys = KeyRing(state, on_record=key_event)
         gateway = Gateway(
             self.log,
@@ -163,7 +167,7 @@ class House:
         sink = Sink(log, parts.store, clock_ns=clock_ns, registry=self.registry)
         opened.callback(sink.close)
         incidents = Incidents(parts.state, settings.routes(), clock_ns=clock_ns, links=parts.links)
-        watcher = Watcher(log, parts.rules, incidents, clock_ns=clock_ns, bell=bell, metrics=metrics)
+        watcher = Watcher(log, parts.rules, incidents, clock_ns=clock_ns, tools=parts.tools, bell=bell, metrics=metrics)
         opened.callback(watcher.close)
         targets = open_targets(settings.all_targets())
         outbox, journal = Outbox(parts.state, clock_ns=clock_ns), Journal(parts.state, log)
@@ -198,6 +202,9 @@ def _reported() -> Iterator[None]:
         yield
     except RuleFaults as faults:
         do = "mend the rules, then try them: forewarn rules check"
+        raise BadSettings([str(fault) for fault in faults.faults], do) from faults
+    except ToolFaults as faults:
+        do = "mend the tool list, then try it: forewarn tools check"
         raise BadSettings([str(fault) for fault in faults.faults], do) from faults
     except (DataFolderError, OtherVersion) as fault:
         raise CannotServe(str(fault)) from fault

@@ -41,7 +41,7 @@ GRPC_PORT: Final = 4317
 _BODIES_IN_FLIGHT: Final = 4
 """A key has half of a lane, start records have a lane half as wide: the largest body must fit in there."""
 _PREFIX: Final = "FOREWARN_"
-_PATHS: Final = frozenset({"data", "tls_cert", "tls_key"})
+_PATHS: Final = frozenset({"data", "tls_cert", "tls_key", "tools"})
 _OF_COMMANDS: Final = ("config", "store", "store_user", "store_password")
 """What commands read besides."""
 
@@ -73,6 +73,8 @@ class ServeSettings(BaseSettings, AlertsConfig):
     """Where readers ask: the store as ClickHouse's own HTTP interface, read-only."""
     rules: Annotated[RulePaths, NoDecode] = ()
     """Folders or files of rules, besides the rules that Forewarn ships."""
+    tools: Folder | None = None
+    """The tool list: what the tools of other instrumentations do. `docs/senders.md` has its form."""
     retention: Duration = timedelta(days=30)
     """How long the store keeps spans and events."""
     log_retention: Duration = timedelta(days=7)

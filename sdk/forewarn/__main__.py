@@ -47,6 +47,9 @@ VERBS: Final[dict[str, Verb]] = {
     "query": Verb("forewarn_collector.commands.query:app", "collector", "Run a named question or SQL on the store."),
     "gaps": Verb("forewarn_collector.commands.gaps:app", "collector", "Say which records are missing, and why."),
     "rules": Verb("forewarn_alerts.commands.rules:app", "alerts", "List, check and test the alert rules."),
+    "tools": Verb(
+        "forewarn_collector.commands.tools:app", "collector", "Check the tool list; say what it says of a tool."
+    ),
     "keys": Verb("forewarn_control.commands.keys:app", "control", "Create, list and revoke ingest keys."),
     "notify": Verb("forewarn_alerts.commands.notify:app", "alerts", "List the targets of pages; send a test page."),
     "spool": Verb("forewarn.commands.spool:app", None, "See and send the records that wait on this machine."),

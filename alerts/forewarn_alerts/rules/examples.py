@@ -14,9 +14,8 @@ import msgspec
 from forewarn.conventions import Effect, RecordKind, environment_name
 from forewarn_alerts.errors import ExpressionFailed
 from forewarn_alerts.record import CallRecord
-from forewarn_alerts.rules.faults import Fault
 from forewarn_alerts.rules.model import Example, On, Rule
-from forewarn_alerts.rules.positions import Document, Where
+from forewarn_collector.documents import Document, Fault, Where
 
 _FIELDS: Final[dict[str, tuple[str, type]]] = {
     "tool": ("tool", str),

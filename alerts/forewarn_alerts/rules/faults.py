@@ -5,24 +5,9 @@ Faults of rule files, each with its place and what to do about it.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
 
 from forewarn_alerts.errors import AlertsError
-
-
-@dataclass(frozen=True, slots=True, order=True)
-class Fault:
-    """One fault; line and column count from 1."""
-
-    path: Path
-    line: int
-    column: int
-    message: str
-    do: str
-
-    def __str__(self) -> str:
-        return f"{self.path}:{self.line}:{self.column}: {self.message}; {self.do}"
+from forewarn_collector.documents import Fault
 
 
 class RuleFaults(AlertsError):

@@ -15,12 +15,12 @@ from pydantic import ValidationError
 from forewarn_alerts.rules.engine import RuleSet
 from forewarn_alerts.rules.examples import read_examples
 from forewarn_alerts.rules.expressions import Expression, ExpressionFaults, compile_expression
-from forewarn_alerts.rules.faults import Fault, RuleFaults
+from forewarn_alerts.rules.faults import RuleFaults
 from forewarn_alerts.rules.model import RULE_ERROR, On, Rule
-from forewarn_alerts.rules.positions import Document, read_document
 from forewarn_alerts.rules.shape import RuleFile, shape_faults
 from forewarn_alerts.rules.summaries import Summary, SummaryFault, parse_summary
 from forewarn_alerts.rules.variables import VARIABLES
+from forewarn_collector.documents import Document, Fault, read_document
 
 _ENDINGS: Final = (".yaml", ".yml")
 
@@ -78,7 +78,7 @@ def read_rule(
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         return None, [Fault(path, 1, 1, f"the file cannot be read: {error}", "make it readable UTF-8 text")]
-    document = read_document(path, text)
+    document = read_document(path, text, empty="write a rule; see docs/rules")
     if document.value is None:
         return None, document.faults
     if not isinstance(document.value, dict):

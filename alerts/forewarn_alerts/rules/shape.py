@@ -12,9 +12,8 @@ from typing import Annotated, Any, Final
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from forewarn_alerts.rules.durations import parse_duration
-from forewarn_alerts.rules.faults import Fault
 from forewarn_alerts.rules.model import On, Severity
-from forewarn_alerts.rules.positions import Document, Where
+from forewarn_collector.documents import Document, Fault, Where
 
 LATER: Final = frozenset(
     {

@@ -33,6 +33,7 @@ def serve(  # noqa: PLR0913 -- a command's signature is its list of options
     rules: Annotated[
         list[Path] | None, typer.Option(help="A folder or file of rules, besides the shipped ones; repeatable.")
     ] = None,
+    tools: Annotated[Path | None, typer.Option(help="tools.yaml: what the tools of other instrumentations do.")] = None,
     retention: Annotated[str | None, typer.Option(help="How long the store keeps records (default 30d).")] = None,
     log_retention: Annotated[
         str | None, typer.Option(help="How long the log keeps what all have read (default 7d).")

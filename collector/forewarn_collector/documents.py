@@ -12,12 +12,24 @@ from typing import Final
 
 import yaml
 
-from forewarn_alerts.rules.faults import Fault
-
 Where = tuple[str | int, ...]
 """A path into a document: keys and indexes."""
 
 _WHOLE: Final[Where] = ()
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Fault:
+    """One fault of a file, and what to do about it; line and column count from 1."""
+
+    path: Path
+    line: int
+    column: int
+    message: str
+    do: str
+
+    def __str__(self) -> str:
+        return f"{self.path}:{self.line}:{self.column}: {self.message}; {self.do}"
 
 
 @dataclass
@@ -52,14 +64,14 @@ class Document:
         return Fault(self.path, self.text.count("\n", 0, index) + 1, index - start + 1, message, do)
 
 
-def read_document(path: Path, text: str) -> Document:
-    """Read one YAML document. Broken YAML gives a document without a value and with a fault."""
+def read_document(path: Path, text: str, *, empty: str) -> Document:
+    """Read one YAML document; broken YAML gives no value and a fault. `empty` says what to do about an empty file."""
     document = Document(path, text)
     loader = yaml.SafeLoader(text)
     try:
         root = loader.get_single_node()
         if root is None:
-            document.faults.append(Fault(path, 1, 1, "the file is empty", "write a rule; see docs/rules"))
+            document.faults.append(Fault(path, 1, 1, "the file is empty", empty))
         else:
             document.value = _Builder(document, loader).build(root, _WHOLE, ())
     except yaml.YAMLError as error:

@@ -1,0 +1,189 @@
+"""Spans of other packages: a call gets into the columns of `spans`, and pages when the tool list says so."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
+from opentelemetry.proto.trace.v1.trace_pb2 import Span
+
+from forewarn.conventions import Effect, Stamp, Topic
+from forewarn_alerts.rules.loading import load_rules
+from forewarn_alerts.watcher import judge
+from forewarn_collector.log.interface import Record
+from forewarn_collector.store.clickhouse import EmbeddedStore
+from forewarn_collector.tools.tool_list import Entry, ToolList
+
+TOOLS = ToolList((Entry(tools=("drop_*", "Bash"), effect=Effect.DESTRUCTIVE),))
+START_NS = 1_790_000_000_000_000_000
+SENDERS = {
+    "openinference": ("langchain", "openinference"),
+    "openllmetry": ("langchain", "openllmetry"),
+    "langsmith": ("langsmith_runs",),
+    "logfire": ("pydantic_agent", "logfire"),
+    "pydantic-ai 2": ("pydantic_agent", "2"),
+    "pydantic-ai 5": ("pydantic_agent", "5"),
+}
+AGENTS = {"openinference": "", "langsmith": ""}
+"""Who names the agent on a call's span is not here."""
+SPANS_PER_CALL = {"openllmetry": 2}
+"""0.62 hears of LangGraph's tools twice, and sends both in traces of their own."""
+
+
+def claude_code() -> bytes:
+    """As its documentation describes the spans, with OTEL_LOG_TOOL_DETAILS=1."""
+    call = {
+        "session.id": "s-1",
+        "tool_name": "Bash",
+        "tool_use_id": "toolu_1",
+        "full_command": "rm -rf data",
+        "agent_id": "a1",
+    }
+    part = {"session.id": "s-1", "gen_ai.tool.call.id": "toolu_1", "success": True}
+    asked = {"session.id": "s-1", "gen_ai.system": "anthropic", "gen_ai.request.model": "m", "model": "m"}
+    asked |= {"input_tokens": 7, "output_tokens": 3}
+    request = ExportTraceServiceRequest()
+    scope = request.resource_spans.add().scope_spans.add()
+    scope.scope.name = "com.anthropic.claude_code.tracing"
+    for number, (name, said) in enumerate(
+        {"claude_code.llm_request": asked, "claude_code.tool": call, "claude_code.tool.execution": part}.items(), 1
+    ):
+        scope.spans.append(_span(number, name, said))
+    return request.SerializeToString()
+
+
+def _span(number: int, name: str, said: dict[str, Any]) -> Span:
+    def value(of: Any) -> AnyValue:
+        if isinstance(of, bool):
+            return AnyValue(bool_value=of)
+        return AnyValue(int_value=of) if isinstance(of, int) else AnyValue(string_value=of)
+
+    return Span(
+        trace_id=(1).to_bytes(16, "big"),
+        span_id=number.to_bytes(8, "big"),
+        name=name,
+        start_time_unix_nano=START_NS + number,
+        end_time_unix_nano=START_NS + number + 5_000_000,
+        attributes=[KeyValue(key=key, value=value(of)) for key, of in said.items()],
+    )
+
+
+def record(value: bytes) -> Record:
+    stamps = {
+        Stamp.ENVIRONMENT: b"production",
+        Stamp.KEY_ID: b"production_1",
+        Stamp.RECEIVED_AT: str(START_NS).encode(),
+    }
+    return Record(Topic.SPANS, 0, 0, value, headers=stamps, timestamp_ns=START_NS)
+
+
+@pytest.fixture
+def stored(store_home: Any) -> Any:
+    store = EmbeddedStore(store_home, database="test_foreign", tools=TOOLS)
+    store.migrate()
+
+    def calls(value: bytes, *, by_engine: bool = True) -> list[dict[str, Any]]:
+        if by_engine:
+            store._unfold_spans([record(value)], "1")
+        else:
+            store.insert_spans([record(value)], token="1")
+        return list(store.query("SELECT * FROM spans WHERE operation = 'execute_tool' ORDER BY ts"))
+
+    calls.store = store  # type: ignore[attr-defined]
+    yield calls
+    store.query("DROP DATABASE test_foreign SYNC")
+    store.close()
+
+
+@pytest.mark.parametrize("by_engine", [True, False])
+@pytest.mark.parametrize("name", SENDERS)
+def test_a_call_gets_into_its_columns(stored: Any, sent: Callable[..., bytes], name: str, by_engine: bool) -> None:
+    """
+    Whoever sends it: tool, arguments, agent and effect stand where they do for our own SDK, and no span is there twice.
+    """
+    calls = stored(sent(*SENDERS[name]), by_engine=by_engine)
+
+    assert len(calls) == SPANS_PER_CALL.get(name, 1)
+    call = calls[0]
+    assert (call["tool"], call["record"]) == ("drop_table", "end")
+    assert "customers" in call["arguments"]
+    assert "dropped" in call["result"]
+    assert call["agent"] == AGENTS.get(name, "janitor")
+    assert (call["effect"], call["effect_source"]) == ("destructive", "tool_list")
+    assert not {"input.value", "tool.name", "tool_arguments", "gen_ai.tool.name"} & set(call["attributes"])
+
+
+@pytest.mark.parametrize("name", SENDERS)
+def test_a_span_pages_once_and_says_that_it_is_over(sent: Callable[..., bytes], name: str) -> None:
+    """
+    The first that is heard of a call is an alarm, even where the sender tells of calls only when they are over.
+    """
+    found = judge([record(sent(*SENDERS[name]))], load_rules(), TOOLS).findings
+
+    hits = [hit for hit in found.hits if hit.rule.id == "destructive-in-production"]
+    assert len({hit.key for hit in hits}) == SPANS_PER_CALL.get(name, 1)
+    assert "customers" in hits[-1].call.arguments
+    assert "already ended" in hits[-1].note
+    assert found.closed
+
+
+def test_a_pending_span_is_the_start_of_the_real_one(stored: Any, sent: Callable[..., bytes]) -> None:
+    """
+    What Logfire sends when a span begins pages as a start and is stored as one, under the real span's ids.
+    """
+    request = ExportTraceServiceRequest.FromString(sent(*SENDERS["logfire"]))
+    spans = [span for group in request.resource_spans for scope in group.scope_spans for span in scope.spans]
+    real = next(
+        span for span in spans if span.end_time_unix_nano > span.start_time_unix_nano and "execute" in span.name
+    )
+    pending = next(span for span in spans if span.parent_span_id == real.span_id)
+    begun = ExportTraceServiceRequest()
+    begun.resource_spans.add().scope_spans.add().spans.append(pending)
+
+    [start] = stored(begun.SerializeToString())
+    [hit] = judge([record(begun.SerializeToString())], load_rules(), TOOLS).findings.hits
+
+    assert (start["record"], start["span_id"], start["parent_span_id"]) == ("start", real.span_id, real.parent_span_id)
+    assert start["arguments"] == '{"name":"customers"}'
+    assert (hit.call.span_id, hit.note) == (real.span_id.hex(), "")
+
+
+def test_reasoning_is_in_the_trace_of_pydantic_ai(stored: Any, sent: Callable[..., bytes]) -> None:
+    """
+    Its thinking is on the span of the model's answer, not on that of the call; nothing of it is lost.
+    """
+    stored(sent(*SENDERS["pydantic-ai 5"]))
+
+    [answer] = stored.store.query(
+        "SELECT attributes['gen_ai.output.messages'] FROM spans WHERE operation = 'chat' ORDER BY ts LIMIT 1"
+    ).rows
+
+    assert '"type":"thinking","content":"customers looks stale"' in answer[0]
+
+
+def test_claude_code(stored: Any) -> None:
+    """
+    A tool's span is a call, its parts are none; the command is the argument, the session the conversation.
+    """
+    [call] = stored(claude_code())
+    [hit] = judge([record(claude_code())], load_rules(), TOOLS).findings.hits
+    [asked] = list(stored.store.query("SELECT * FROM spans WHERE operation = 'chat'"))
+
+    assert (call["tool"], call["call_id"], call["arguments"]) == ("Bash", "toolu_1", "rm -rf data")
+    assert (call["agent"], call["conversation_id"], call["effect"]) == ("a1", "s-1", "destructive")
+    assert (asked["model"], asked["input_tokens"], asked["output_tokens"]) == ("m", 7, 3)
+    assert hit.call.arguments == "rm -rf data"
+
+
+def test_a_tool_that_nobody_declared_is_unknown(sent: Callable[..., bytes]) -> None:
+    """
+    Without a tool list a foreign call has the effect `unknown`, and the rule for those pages.
+    """
+    found = judge([record(sent(*SENDERS["openinference"]))], load_rules(), ToolList()).findings
+
+    assert [(hit.rule.id, hit.call.effect_source) for hit in found.hits] == [
+        ("unknown-effect-in-production", "undeclared")
+    ]
