@@ -139,7 +139,8 @@ class Watcher:
             self._uncommitted.add(record.at)
         read, self._unsettled = len(self._unsettled), []
         self._expire(idle=not read)
-        if self._clock_ns() - self._committed_at_ns >= COMMIT_EVERY_NS:
+        # A clock that was set back must not keep the log from forgetting what was read.
+        if not 0 <= self._clock_ns() - self._committed_at_ns < COMMIT_EVERY_NS:
             self.commit()
         return read
 
