@@ -155,6 +155,7 @@ class History:
     def _damage(self, path: Path, *, cut: bool) -> None:
         data = path.read_bytes()
         at = self.fate.random.randrange(len(data) + 1)
+        self.truth.damaged_headers += at < 512
         path.write_bytes(data[:at] if cut else data[:at] + b"\x00" * 4 + data[at + 4 :])
         for said, (where, end) in self.truth.spooled.items():
             if where == str(path) and end > at - 4_000 * (not cut):

@@ -82,6 +82,7 @@ class Truth:
     violations: list[str] = field(default_factory=list)
     pages: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
     """Delivery -> the targets' receptions of it."""
+    damaged_headers: int = 0
     has_jumped: bool = False
     jumped_back_s: float = 0.0
 
