@@ -398,3 +398,20 @@ def test_the_running_watcher_waits_out_trouble_and_stops_when_told(world: World,
     assert refused.is_set()
     assert world.opened() == ["destructive-in-production"]
     assert world.log.consumer(GROUP, TOPICS).committed(TopicPartition(Topic.STARTS, 0)) == Committed(1)
+
+
+def test_a_clock_that_is_set_back_does_not_stop_the_commits(kit: Any) -> None:
+    """
+    What was read is committed all the same: else a bounded log could not forget it until the clock had caught up.
+    """
+    log = kit.log()
+    incidents = Incidents(kit.engine(), {"oncall": []}, clock_ns=kit.clock)
+    watcher = Watcher(log, load_rules(), incidents, clock_ns=kit.clock)
+    kit.send(log, kit.Call())
+    kit.clock.advance(-3600)
+
+    watcher.step()
+
+    committed = log.consumer(GROUP, TOPICS).committed(TopicPartition(TOPICS[0], 0))
+    assert committed is not None
+    assert committed.offset == 1
