@@ -1,6 +1,7 @@
 # make demo          the incident of this field, from the first record to the page, on this machine
 # make test          lint, types, import rules and every test
-# make faults        kills, full disks and attacks at their full size (about half an hour)
+# make faults        kills, full disks, stopped processes at their full size (about half an hour); attacks: ten thousand at once
+# make simulate      SEEDS=1-20000: so many histories; simulate-mutations: would it find what is broken?
 # make bench         what it costs; bench-peers: against whom; bench-growth: as the store grows
 # make lock          resolve the dependencies again
 
@@ -9,7 +10,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: demo test lint types imports tests faults bench bench-peers bench-growth lock clean
+.PHONY: demo test lint types imports tests faults attacks simulate simulate-mutations bench bench-peers bench-growth lock clean
 .DEFAULT_GOAL := test
 
 $(BIN)/python:
@@ -49,7 +50,17 @@ tests: $(VENV)/.dev
 	$(BIN)/python -m pytest $(PYTEST)
 
 faults: $(VENV)/.dev
-	$(BIN)/python -m pytest --thorough -k "fault or kill or stopped or full or attack or random" tests/system tests/sdk tests/collector/gateway tests/control
+	$(BIN)/python -m pytest --thorough tests/system/test_random_kills.py tests/system/test_stopped_or_full.py tests/sdk/test_faults_*.py
+
+attacks: $(VENV)/.dev
+	$(BIN)/python -m pytest --thorough -rP tests/collector/gateway/test_attacks.py
+
+SEEDS ?= 1-20000
+simulate: $(VENV)/.dev
+	$(BIN)/python -m tests.simulation --seeds $(SEEDS)
+
+simulate-mutations: $(VENV)/.dev
+	$(BIN)/python -m tests.simulation --mutations
 
 bench: $(VENV)/.dev
 	$(BIN)/python benchmarks/sdk_overhead.py

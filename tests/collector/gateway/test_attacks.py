@@ -1,6 +1,6 @@
 """
 The gateway under attack, in a process of its own behind its real doors: it stays up, its memory is bounded, and an
-honest sender is acknowledged all the while. `ATTACKERS=10000` in the environment makes the crowds as large.
+honest sender is acknowledged all the while. `--thorough` makes the crowds ten thousand.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ import contextlib
 import gzip
 import http.client
 import json
-import os
 import resource
 import secrets
 import socket
@@ -31,12 +30,17 @@ from forewarn_collector.gateway.otlp_grpc import EXPORT
 
 TRACES = "/v1/traces"
 PROTOBUF = "application/x-protobuf"
-ATTACKERS = int(os.environ.get("ATTACKERS", "2000"))
 MOST = 1000
 """Connections that the attacked door has room for: fewer than come."""
 DEADLINE_S = 60.0
 GROWN_MB = 300
 """More than anything here may make the process weigh for long: a bomb would make it gigabytes."""
+
+
+@pytest.fixture
+def attackers(thorough: bool) -> int:
+    """How many attack at once."""
+    return 10_000 if thorough else 2_000
 
 
 @dataclass
@@ -150,27 +154,31 @@ def dribbling(port: int, beginning: bytes) -> socket.socket:
         pytest.param(b"POST /v1/traces HTTP/1.1\r\ncontent-length: 1000\r\n\r\nx", id="a body that never ends"),
     ],
 )
-def test_a_crowd_that_says_little_keeps_nobody_out(attacked: Attacked, honest: Honest, beginning: bytes) -> None:
+def test_a_crowd_that_says_little_keeps_nobody_out(
+    attacked: Attacked, honest: Honest, attackers: int, beginning: bytes
+) -> None:
     """
     Twice and more the connections that there is room for: the oldest make room, for them and for the honest one.
     """
     with contextlib.ExitStack() as crowded:
-        for _ in range(crowd(ATTACKERS)):
+        for _ in range(crowd(attackers)):
             crowded.enter_context(dribbling(attacked.http, beginning))
         weight = attacked.megabytes()
         open_now = attacked.metric("forewarn_connections{")
 
-    print(f"{ATTACKERS} connections, {open_now:.0f} open at once, {weight:.0f} MB with them")
+    print(f"{attackers} connections, {open_now:.0f} open at once, {weight:.0f} MB with them")
     assert open_now <= MOST + 10
     assert attacked.metric('forewarn_connections_closed_total{door="http",why="made room"}') > 0
 
 
-def test_a_crowd_at_the_grpc_door_keeps_nobody_out(attacked: Attacked, honest: Honest, otlp: Any) -> None:
+def test_a_crowd_at_the_grpc_door_keeps_nobody_out(
+    attacked: Attacked, honest: Honest, attackers: int, otlp: Any
+) -> None:
     """
     gRPC's own bounds: what says nothing weighs little, and HTTP is another door.
     """
     with contextlib.ExitStack() as crowded:
-        for _ in range(crowd(ATTACKERS)):
+        for _ in range(crowd(attackers)):
             crowded.enter_context(contextlib.suppress(OSError))
             crowded.enter_context(dribbling(attacked.grpc, b""))
 
@@ -205,7 +213,7 @@ def test_bombs_do_not_go_off(attacked: Attacked, honest: Honest, kind: str) -> N
     assert set(refused) == ({grpc.StatusCode.RESOURCE_EXHAUSTED} if kind.endswith("gRPC") else {413})
 
 
-def test_wrong_and_revoked_keys_are_cheap(attacked: Attacked, honest: Honest) -> None:
+def test_wrong_and_revoked_keys_are_cheap(attacked: Attacked, honest: Honest, attackers: int) -> None:
     """
     Thousands of guesses on a few connections: each 401, each counted by its reason, none of them slow for the others.
     """
@@ -221,17 +229,17 @@ def test_wrong_and_revoked_keys_are_cheap(attacked: Attacked, honest: Honest) ->
     client = http.client.HTTPConnection("127.0.0.1", attacked.http, timeout=DEADLINE_S)
 
     with contextlib.closing(client):
-        for number in range(ATTACKERS * 2):
+        for number in range(attackers * 2):
             headers = {"content-type": PROTOBUF, "authorization": f"Bearer {kinds[number % 4]()}"}
             client.request("POST", TRACES, b"", headers)
             answer = client.getresponse()
             answer.read()
             codes.add(answer.status)
 
-    print(f"{ATTACKERS * 2 / (time.perf_counter() - began):.0f} refused a second")
+    print(f"{attackers * 2 / (time.perf_counter() - began):.0f} refused a second")
     counted = {why: attacked.metric(f'forewarn_gateway_keys_refused_total{{why="{why}"}}') for why in WHY}
     assert codes == {401}
-    assert all(counted[why] >= ATTACKERS / 2 for why in ("unknown", "wrong", "revoked"))
+    assert all(counted[why] >= attackers / 2 for why in ("unknown", "wrong", "revoked"))
 
 
 WHY = ("unknown", "wrong", "revoked")
