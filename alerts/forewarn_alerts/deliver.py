@@ -20,7 +20,7 @@ from forewarn_alerts.errors import WorkerDied
 from forewarn_alerts.journal import Journal
 from forewarn_alerts.metrics import FAILED, RETRIED, SENT, AlertsMetrics
 from forewarn_alerts.notify.interface import Answer, Delivered, Rejected, Retry, Target
-from forewarn_alerts.outbox import Delivery, Outbox
+from forewarn_alerts.outbox import Delivery, Outbox, farthest_ns
 from forewarn_alerts.rules.model import On
 from forewarn_alerts.tables import DeliveryState
 from forewarn_collector.log.interface import LogError
@@ -94,7 +94,8 @@ class Deliverer:
             self._metrics.page_seconds.labels(str(target.type)).observe((self._clock_ns() - page.recorded_ns) / 1e9)
 
     def _is_held(self, target: Target) -> bool:
-        return self._clock_ns() < self._held_until_ns.get(target.name, 0)
+        now_ns = self._clock_ns()
+        return now_ns < self._held_until_ns.get(target.name, 0) <= farthest_ns(now_ns)
 
     def step(self) -> int:
         """Everything that is due now, one target after the other; then the journal. The number of attempts made."""

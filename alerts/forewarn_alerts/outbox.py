@@ -14,21 +14,24 @@ from datetime import timedelta
 from typing import Any, Final, assert_never
 
 import msgspec
-from sqlalchemy import Engine, and_, bindparam, func, select, update
+from sqlalchemy import Engine, and_, bindparam, func, or_, select, update
 
 from forewarn_alerts.journal import Event, EventKind, write_events
 from forewarn_alerts.notify.interface import Answer, Delivered, Page, Rejected, Retry, TargetType
+from forewarn_alerts.notify.replies import LONGEST_RETRY_AFTER_S
 from forewarn_alerts.tables import OUTBOX, DeliveryState, create_tables, reading
 
 FIRST_RETRY_S: Final = 1.0
 LONGEST_RETRY_S: Final = 300.0
 GIVE_UP_AFTER: Final = timedelta(days=1)
+FEWEST_ATTEMPTS: Final = 20
+"""A clock that jumps a day ahead does not give a page up: a day of the longest waits holds more attempts than these."""
 
 
 _PENDING: Final = and_(OUTBOX.c.target == bindparam("to"), OUTBOX.c.state == DeliveryState.PENDING)
 _DUE: Final = (
     select(OUTBOX)
-    .where(_PENDING, OUTBOX.c.due_at_ns <= bindparam("now"))
+    .where(_PENDING, or_(OUTBOX.c.due_at_ns <= bindparam("now"), OUTBOX.c.due_at_ns > bindparam("farthest")))
     .order_by(OUTBOX.c.due_at_ns)
     .limit(bindparam("limit"))
 )
@@ -53,6 +56,11 @@ def retry_in_s(attempts: int, jitter: float) -> float:
     return longest * (1 - jitter / 2)
 
 
+def farthest_ns(now_ns: int) -> int:
+    """No page is put off beyond this; one that seems to be was put off before the clock went back, and is due."""
+    return now_ns + int(LONGEST_RETRY_AFTER_S * 1e9)
+
+
 class Outbox:
     """The deliveries of one installation."""
 
@@ -65,7 +73,8 @@ class Outbox:
         self._jitter = jitter
 
     def due(self, target: str, *, limit: int = 20) -> list[Delivery]:
-        asked = {"to": target, "now": self._clock_ns(), "limit": limit}
+        now_ns = self._clock_ns()
+        asked = {"to": target, "now": now_ns, "farthest": farthest_ns(now_ns), "limit": limit}
         with reading(self._engine) as connection:
             return [_delivery(row) for row in connection.execute(_DUE, asked)]
 
@@ -96,7 +105,8 @@ class Outbox:
                 assert_never(answer)
 
     def _postpone(self, delivery: Delivery, kind: TargetType | None, answer: Retry, now_ns: int) -> DeliveryState:
-        if now_ns - delivery.created_at_ns > GIVE_UP_AFTER.total_seconds() * 1e9:
+        is_old = now_ns - delivery.created_at_ns > GIVE_UP_AFTER.total_seconds() * 1e9
+        if is_old and delivery.attempts + 1 >= FEWEST_ATTEMPTS:
             detail = {"reason": f"given up after {GIVE_UP_AFTER}: {answer.reason}", "will_retry": False}
             return self._write(delivery, kind, {"state": DeliveryState.FAILED, "answer": answer.reason}, detail)
         wait_s = max(retry_in_s(delivery.attempts + 1, self._jitter()), answer.after_s or 0.0)

@@ -160,15 +160,46 @@ def test_a_page_nobody_takes_for_a_day_is_given_up_on_record(office: Office) -> 
     """
     It is failed, told, and not forgotten.
     """
+    office.targets["pager"].answers = [Retry("answered 503", 3600.0)] * 30
+    office.page()
+    for _ in range(26):
+        office.deliverer.step()
+        office.clock.advance(3601)
+
+    assert [row.state for row in office.rows()] == ["sent", "failed"]
+    assert office.rows()[1].attempts == 25
+    assert office.events()[-1]["detail"]["reason"] == "given up after 1 day, 0:00:00: answered 503"
+
+
+def test_a_clock_that_jumps_a_day_ahead_gives_no_page_up(office: Office) -> None:
+    """
+    A page that was tried a few times is tried on, whatever the clock says of its age.
+    """
     office.targets["pager"].answers = [Retry("answered 503")] * 2
     office.page()
     office.deliverer.step()
-    office.clock.advance(86_500)
 
+    office.clock.advance(86_500)
+    office.deliverer.step()
+    office.clock.advance(LONGEST_RETRY_S)
     office.deliverer.step()
 
-    assert [row.state for row in office.rows()] == ["sent", "failed"]
-    assert office.events()[-1]["detail"]["reason"] == "given up after 1 day, 0:00:00: answered 503"
+    assert {row.state for row in office.rows()} == {"sent"}
+
+
+@pytest.mark.parametrize("asked_s", [None, 30.0], ids=["by our own patience", "by the target's"])
+def test_a_clock_that_goes_back_delays_no_page(office: Office, asked_s: float | None) -> None:
+    """
+    A page that was put off before the clock went back by hours is tried at once, not hours later.
+    """
+    office.targets["pager"].answers = [Retry("answered 503", asked_s)]
+    office.page()
+    office.deliverer.step()
+
+    office.clock.advance(-7200)
+    office.deliverer.step()
+
+    assert {row.state for row in office.rows()} == {"sent"}
 
 
 def test_attempts_and_their_times_are_counted(office: Office) -> None:
