@@ -64,3 +64,13 @@ def _outer_messages(request: ExportTraceServiceRequest) -> Iterator[Message]:
             yield scope_spans
             yield scope_spans.scope
             yield from scope_spans.spans
+
+
+def varint(number: int) -> bytes:
+    """Protobuf's variable-length form of a number that is not negative."""
+    encoded = bytearray()
+    while number > 0x7F:
+        encoded.append(number & 0x7F | 0x80)
+        number >>= 7
+    encoded.append(number)
+    return bytes(encoded)

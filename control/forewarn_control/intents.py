@@ -53,10 +53,11 @@ class Intents:
 
 def _cleared(admitted: Admitted) -> Answer:
     """What the SDK compares with what it sent."""
+    received = admitted.payload.whole.received if admitted.payload.whole else b""
     return Answer.json(
         200,
         {
-            "digest": hashlib.sha256(admitted.payload.received).hexdigest(),
+            "digest": hashlib.sha256(received).hexdigest(),
             "decision": Decision.ALLOW,
             "rule": None,
             "reason": "",
@@ -70,7 +71,9 @@ def _require_one_start(payload: Payload) -> None:
     """Refuse everything but one readable start record: what is answered here is one call."""
     if payload.rejected:
         raise BadPayload("The span has no usable ids.", do=payload.rejected.why)
-    request = payload.request
+    if payload.whole is None:
+        raise BadPayload("An intent is one start record; the body holds more.", do="Send one span.")
+    request = payload.whole.request
     spans = [span for resource in request.resource_spans for scope in resource.scope_spans for span in scope.spans]
     if len(spans) != 1:
         raise BadPayload(f"An intent is one start record; the body holds {len(spans)} spans.", do="Send one span.")

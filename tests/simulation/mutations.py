@@ -157,7 +157,8 @@ def _living_taken_for_dead() -> None:
 def _acknowledged_before_append() -> None:
     async def append(self: Admission, topic: str, payload: Any, key: Any) -> Appended:
         headers = {"forewarn.environment": key.environment.encode()}
-        self._log.append(topic, payload.value, key=payload.key, headers=headers)
+        for value in payload.values:
+            self._log.append(topic, value, key=payload.key, headers=headers)
         return Appended(TopicPartition(topic, 0), 0, self._clock_ns())
 
     Admission._append = append  # type: ignore[method-assign]

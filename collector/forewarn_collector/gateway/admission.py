@@ -53,6 +53,7 @@ class Admitted:
     key: KeyInfo
     payload: Payload
     appended: Appended
+    """Where the last of it is."""
 
 
 class Admission:
@@ -100,7 +101,7 @@ class Admission:
                     del sent
                     if check is not None:
                         check(payload)
-                    share.hold(len(payload.value))
+                    share.hold(payload.size)
                     appended = await self._append(topic, payload, key)
             except OverLimit as refusal:
                 self.metrics.limited.labels(key.id, refusal.limit).inc()
@@ -143,10 +144,11 @@ class Admission:
             Stamp.KEY_ID: key.id.encode(),
             Stamp.RECEIVED_AT: str(self._clock_ns()).encode(),
         }
-        pending = self._log.append(topic, payload.value, key=payload.key, headers=stamps)
+        # All at once: the log takes start records in between. Of a part that fails the sender repeats the whole.
+        pending = [self._log.append(topic, value, key=payload.key, headers=stamps) for value in payload.values]
         try:
             async with asyncio.timeout(APPEND_TIMEOUT_S):
-                appended = await asyncio.wrap_future(pending)
+                appended = [await asyncio.wrap_future(each) for each in pending][-1]
         except LogFull as error:
             self._append_failed(error)
             raise ComeBackLater(
@@ -157,7 +159,7 @@ class Admission:
             raise NotNow("The request is not known to be durable.", do="Send the same again.") from error
         self.appends.succeeded()
         self.metrics.append_seconds.labels(topic).observe(time.perf_counter() - began)
-        self.metrics.body_bytes.labels(topic).inc(len(payload.value))
+        self.metrics.body_bytes.labels(topic).inc(payload.size)
         return appended
 
     def _append_failed(self, trouble: Exception) -> None:

@@ -105,7 +105,7 @@ def _spoken(scope: Scope) -> MediaType:
 def _taken(admitted: Admitted, media_type: MediaType) -> Answer:
     """An ExportTraceServiceResponse; an empty one says that everything was taken."""
     rejected = admitted.payload.rejected
-    if rejected is None:
+    if not rejected:
         return _ALL_TAKEN[media_type]
     if media_type is MediaType.PROTOBUF:
         return Answer(200, rejected.response().SerializeToString(), media_type)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from forewarn_collector.gateway.errors import SenderGone, WrongMethod, too_large
+
+_JOIN_INLINE_BYTES: Final = 4 << 20
+"""Copying more takes long enough to hold up the event loop; it needs no interpreter lock."""
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -45,7 +49,13 @@ async def read_body(scope: Scope, receive: Receive, *, limit: int, hold: Callabl
             hold(size)
         chunks.append(chunk)
         if not message.get("more_body", False):
-            return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+            return await _joined(chunks, size)
+
+
+async def _joined(chunks: list[bytes], size: int) -> bytes:
+    if size <= _JOIN_INLINE_BYTES:
+        return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+    return await asyncio.to_thread(b"".join, chunks)
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,10 +24,19 @@ _NO_SPAN: Final = bytes(SPAN_ID_BYTES)
 
 @dataclass(frozen=True, slots=True)
 class Rejected:
-    """What of a request was not taken: how many spans, and why."""
+    """What of a request was not taken: so many spans."""
 
     spans: int
-    why: str
+
+    def __bool__(self) -> bool:
+        return self.spans > 0
+
+    @property
+    def why(self) -> str:
+        return (
+            f"A span needs a trace id of {TRACE_ID_BYTES} bytes and a span id of {SPAN_ID_BYTES}, neither all zero; "
+            f"its parent's id has {SPAN_ID_BYTES} bytes or is left out."
+        )
 
     def response(self) -> ExportTraceServiceResponse:
         return ExportTraceServiceResponse(
@@ -35,8 +44,8 @@ class Rejected:
         )
 
 
-def leave_out_nameless(request: ExportTraceServiceRequest) -> Rejected | None:
-    """Take the spans without usable ids out of the request, in place; None where there are none."""
+def leave_out_nameless(request: ExportTraceServiceRequest) -> Rejected:
+    """Take the spans without usable ids out of the request, in place."""
     rejected = 0
     for resource_spans in request.resource_spans:
         for scope_spans in resource_spans.scope_spans:
@@ -49,13 +58,10 @@ def leave_out_nameless(request: ExportTraceServiceRequest) -> Rejected | None:
             kept.spans.extend(named)
             del spans[:]
             spans.MergeFrom(kept.spans)
-    if not rejected:
-        return None
-    return Rejected(
-        rejected,
-        f"A span needs a trace id of {TRACE_ID_BYTES} bytes and a span id of {SPAN_ID_BYTES}, neither all zero; "
-        f"its parent's id has {SPAN_ID_BYTES} bytes or is left out.",
-    )
+    return Rejected(rejected)
+
+
+_PARENT_BYTES: Final = frozenset({0, SPAN_ID_BYTES})
 
 
 def _is_named(span: Span) -> bool:
@@ -67,6 +73,3 @@ def _is_named(span: Span) -> bool:
         and span_id != _NO_SPAN
         and len(span.parent_span_id) in _PARENT_BYTES
     )
-
-
-_PARENT_BYTES: Final = frozenset({0, SPAN_ID_BYTES})

@@ -12,7 +12,6 @@ import os
 import secrets
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -33,42 +32,16 @@ _LOOK_MEMORY: Final = 64 << 20
 _KEY_BYTES: Final = 32
 
 
-@dataclass(frozen=True, slots=True)
-class Cleaned:
-    """A request's bytes without credentials, and how many there were."""
-
-    value: bytes
-    count: int
-
-
 class Redactor:
     """One for all the doors of a process; its expressions are compiled once."""
 
     def __init__(self, key: bytes, *, patterns: Iterable[str] = (), off: Iterable[str] = ()) -> None:
         self._rules = Rules.of(key.hex(), patterns, off)
-        self._is_off = EVERYTHING in self._rules.off
         self._look = _compiled_look()
 
-    def clean(self, body: bytes, request: ExportTraceServiceRequest | None = None) -> Cleaned:
-        """
-        The body, the very same where there is nothing to hide; else written anew without it.
-
-        `request` is the body as it was parsed; it is cleaned in place. Raises DecodeError for a body that is none.
-        """
-        if self._is_off or not self._may_hide(body):
-            return Cleaned(body, 0)
-        if request is None:
-            request = ExportTraceServiceRequest.FromString(body)
-        walk = _Walk(TextRedactor(self._rules), self._may_hide)
-        for part in _parts(request):
-            if self._may_hide(part.SerializeToString()):
-                walk.message(part)
-        count = walk.redactor.count
-        return Cleaned(request.SerializeToString(), count) if count else Cleaned(body, 0)
-
-    def _may_hide(self, encoded: bytes) -> bool:
-        # A pattern of the user's own may be more than RE2 knows, so with one every text is read.
-        return bool(self._rules.patterns) or bool(self._look.Match(encoded))
+    def cleaning(self) -> Cleaning:
+        """Of one request, be it in pieces."""
+        return Cleaning(self._rules, self._look)
 
 
 def redaction_key(file: Path) -> bytes:
@@ -104,6 +77,39 @@ def _parts(request: ExportTraceServiceRequest) -> Iterator[Message]:
         for scope_spans in resource_spans.scope_spans:
             yield scope_spans.scope
             yield from scope_spans.spans
+
+
+class Cleaning:
+    """The cleaning of one request."""
+
+    def __init__(self, rules: Rules, look: Any) -> None:
+        self._is_off = EVERYTHING in rules.off
+        # A pattern of the user's own may be more than RE2 knows, so with one every text is read.
+        self._reads_all = bool(rules.patterns)
+        self._look = look
+        self._walk = _Walk(TextRedactor(rules), self._may_hide)
+
+    @property
+    def count(self) -> int:
+        """How many credentials there were."""
+        return self._walk.redactor.count
+
+    def clean(self, body: bytes, request: ExportTraceServiceRequest) -> bytes:
+        """
+        The body, the very same where there is nothing to hide; else written anew without it.
+
+        `request` is the body as it was parsed; it is cleaned in place.
+        """
+        if self._is_off or not self._may_hide(body):
+            return body
+        before = self.count
+        for part in _parts(request):
+            if self._may_hide(part.SerializeToString()):
+                self._walk.message(part)
+        return request.SerializeToString() if self.count > before else body
+
+    def _may_hide(self, encoded: bytes) -> bool:
+        return self._reads_all or bool(self._look.Match(encoded))
 
 
 class _Walk:

@@ -12,22 +12,12 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from forewarn.conventions import Stamp
 from forewarn_collector.log.interface import Record
+from forewarn_collector.wire import varint
 
 _STAMP_FIELD = 1000
 _LARGE = 64 << 10
 _PIECE = 1 << 20
 _LENGTH_DELIMITED = 2
-
-
-def varint(number: int) -> bytes:
-    """Protobuf's variable-length form of a number that is not negative."""
-    encoded = bytearray()
-    while number > 0x7F:
-        encoded.append(number & 0x7F | 0x80)
-        number >>= 7
-    encoded.append(number)
-    return bytes(encoded)
-
 
 _STAMP_TAG = varint(_STAMP_FIELD << 3 | _LENGTH_DELIMITED)
 _ENVIRONMENT_TAG = b"\x0a"

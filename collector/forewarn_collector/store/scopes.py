@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from forewarn_collector.dialects.table import OWN_SCOPE
-from forewarn_collector.store.framing import varint
+from forewarn_collector.wire import varint
 
 _SPANS_OF_RESOURCE: Final = b"\x0a"
 _SPANS_OF_SCOPE: Final = b"\x12"

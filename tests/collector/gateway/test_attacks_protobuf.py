@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from forewarn_collector.gateway.compression import Coding
 from forewarn_collector.gateway.errors import BadPayload, TooLarge
@@ -68,13 +67,14 @@ def check(body: bytes, form: Form) -> None:
         payload = read_payload(body, form, REDACTOR, limit=LIMIT)
     except (BadPayload, TooLarge):
         return
-    again = Understood.of(payload.value)
-    assert again.value == payload.value
-    assert again.unread == 0
-    assert len(payload.received) <= LIMIT
-    for resource in ExportTraceServiceRequest.FromString(payload.value).resource_spans:
-        for scope in resource.scope_spans:
-            assert all(len(span.trace_id) == 16 and len(span.span_id) == 8 for span in scope.spans)
+    assert payload.whole is None or len(payload.whole.received) <= LIMIT
+    for value in payload.values:
+        again = Understood.of(value)
+        assert again.value == value
+        assert again.unread == 0
+        for resource in again.request.resource_spans:
+            for scope in resource.scope_spans:
+                assert all(len(span.trace_id) == 16 and len(span.span_id) == 8 for span in scope.spans)
 
 
 @settings(max_examples=600, deadline=None)

@@ -1,0 +1,111 @@
+"""
+Cuts a large request, between two spans, into requests that say the same together.
+
+Protobuf holds the interpreter lock for as long as it reads a request: what is read in pieces holds up nobody. Each
+piece repeats what stands beside its spans, their resource and scope.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final, NamedTuple
+
+from google.protobuf.message import DecodeError
+
+from forewarn_collector.wire import varint
+
+PIECE_BYTES: Final = 256 << 10
+"""About half a millisecond to read."""
+_BESIDE: Final = 4
+"""A piece is at least this many times as large as what it repeats: else a large resource would be copied for ever."""
+_TAGS: Final = (0x0A, 0x12, 0x12)
+"""ExportTraceServiceRequest.resource_spans, ResourceSpans.scope_spans, ScopeSpans.spans."""
+_VARINT, _FIXED64, _LENGTH_DELIMITED, _FIXED32 = 0, 1, 2, 5
+_LONGEST_VARINT: Final = 10
+
+
+class _Run(NamedTuple):
+    """Fields of one tag side by side; `content` is where that of a single large one begins, else -1."""
+
+    start: int
+    stop: int
+    content: int
+
+
+def pieces(request: bytes) -> Iterator[bytes]:
+    """The very request where it is small. Raises `DecodeError` for bytes that are none."""
+    if len(request) <= PIECE_BYTES:
+        yield request
+        return
+    try:
+        yield from _cut(request, 0, len(request), most=PIECE_BYTES)
+    except IndexError as error:
+        raise DecodeError("it ends too early") from error
+
+
+def _cut(data: bytes, at: int, end: int, *, most: int, depth: int = 0) -> Iterator[bytes]:
+    """One message's content in pieces, each of which is content for such a message."""
+    beside, runs = _runs(data, at, end, tag=_TAGS[depth], most=most)
+    if _BESIDE * len(beside) > most:
+        most = _BESIDE * len(beside)
+        beside, runs = _runs(data, at, end, tag=_TAGS[depth], most=most)
+    for run in runs or [_Run(end, end, -1)]:
+        if run.content < 0 or depth + 1 == len(_TAGS):
+            yield beside + data[run.start : run.stop]
+            continue
+        for inner in _cut(data, run.content, run.stop, most=most, depth=depth + 1):
+            yield b"".join((beside, bytes([_TAGS[depth]]), varint(len(inner)), inner))
+
+
+def _runs(data: bytes, at: int, end: int, *, tag: int, most: int) -> tuple[bytes, list[_Run]]:
+    """All fields but those of the tag; and those, up to `most` bytes of them together."""
+    beside: list[bytes] = []
+    runs: list[_Run] = []
+    first = -1
+    while at < end:
+        start = at
+        found, content, at = _field(data, start)
+        if at > end:
+            raise DecodeError("a field ends behind its message")
+        is_large = at - start > most
+        if first >= 0 and (found != tag or is_large or at - first > most):
+            runs.append(_Run(first, start, -1))
+            first = -1
+        if found != tag:
+            beside.append(data[start:at])
+        elif is_large:
+            runs.append(_Run(start, at, content))
+        elif first < 0:
+            first = start
+    if first >= 0:
+        runs.append(_Run(first, end, -1))
+    return b"".join(beside), runs
+
+
+def _field(data: bytes, at: int) -> tuple[int, int, int]:
+    """Tag, beginning of the content, and end of the field that begins here."""
+    tag, at = data[at], at + 1
+    if tag > 0x7F:
+        tag, at = _number(data, at - 1)
+    kind = tag & 7
+    if kind == _LENGTH_DELIMITED:
+        length, at = data[at], at + 1
+        if length > 0x7F:
+            length, at = _number(data, at - 1)
+        return tag, at, at + length
+    if kind == _VARINT:
+        return tag, at, _number(data, at)[1]
+    if kind in {_FIXED32, _FIXED64}:
+        return tag, at, at + (4 if kind == _FIXED32 else 8)
+    raise DecodeError("a field of a wire type that OTLP does not have")
+
+
+def _number(data: bytes, at: int) -> tuple[int, int]:
+    """A varint, and where it ends."""
+    number = 0
+    for place in range(_LONGEST_VARINT):
+        byte = data[at + place]
+        number |= (byte & 0x7F) << 7 * place
+        if byte <= 0x7F:
+            return number, at + place + 1
+    raise DecodeError("a number that does not end")
