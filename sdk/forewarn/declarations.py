@@ -74,7 +74,7 @@ class Declaration:
         self.receiver = receiver = first if is_classmethod else receiver_of(function, signature)
         self.bind: Binder = compile_binder(function, signature, receiver)
         parameters = [name for name in signature.parameters if name != receiver]
-        self.ordinary_names = all(map(_is_ordinary, parameters)) and not _is_pair(parameters)
+        self.ordinary_names = all(map(_is_ordinary, parameters)) and not (_is_pair(parameters) or paths)
         self.paths = paths
         paths.check(parameters, self.name)
 

@@ -20,7 +20,7 @@ import rfc8785
 
 from forewarn.paths import NO_PATHS, RETURN, Paths
 from forewarn.redaction import rules
-from forewarn.suspicion import is_suspect_json
+from forewarn.suspicion import is_suspect, is_suspect_json
 from forewarn.values import LARGEST_SAFE_INT, RECORD, UNCUT, Limits, Plain, Walk
 
 _JUST_JSON: Final = frozenset({str, bool, type(None)})
@@ -41,8 +41,8 @@ def encode_arguments(
     """
     Encode the bound arguments now; what becomes of the values later changes nothing here.
 
-    `ordinary_names`: the parameters' names are ASCII and none of them is a secret's (known when the tool is declared).
-    `paths`: what else the declaration says of the values.
+    `ordinary_names`: the parameters' names are ASCII, none of them is a secret's, and there are no `paths` (known when
+    the tool is declared). `paths`: what else the declaration says of the values.
     """
     if ordinary_names and _is_flat(values):
         try:
@@ -50,10 +50,15 @@ def encode_arguments(
             canonical = _encode_sorted(values)
         except UnicodeEncodeError:
             return _encode_walking(values, limits, paths)
-        if len(text) <= limits.total and not (paths or rules().patterns or is_suspect_json(text)):
+        if len(text) <= limits.total and not (rules().patterns or is_suspect(_texts(values))):
             return (text, 0, 0), canonical
         return _for_record(dict(values), Walk(limits, redact=True, is_plain=True, paths=paths)), canonical
     return _encode_walking(values, limits, paths)
+
+
+def _texts(values: Mapping[str, object]) -> str:
+    """All texts, so that one look is enough; a line break ends whatever may be the name before a secret."""
+    return "\n".join([value for value in values.values() if type(value) is str])
 
 
 def encode_result(value: object, paths: Paths = NO_PATHS, limits: Limits = RECORD) -> Encoded:

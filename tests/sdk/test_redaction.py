@@ -168,6 +168,23 @@ def test_the_first_question_never_says_clean_of_what_the_second_changes(before: 
         assert is_suspect_json(json.dumps({"a": text}, separators=(",", ":"), ensure_ascii=False))
 
 
+@given(st.lists(st.text(max_size=40), min_size=1, max_size=3), st.sampled_from(sorted(SECRETS)), st.text(max_size=40))
+def test_a_quick_look_at_a_call_never_keeps_what_a_redactor_would_replace(
+    before: list[str], kind: str, around: str
+) -> None:
+    """
+    Arguments are recorded as they are only if a redactor changes none of them, whatever stands beside a credential.
+    """
+    texts = [*before, around + SECRETS[kind], SECRETS[kind] + around, 7, None]
+    values = {f"field{number}": text for number, text in enumerate(texts)}
+
+    (text, redacted, _), _ = encode_arguments(values, ordinary_names=True)
+
+    changed = [name for name, value in values.items() if isinstance(value, str) and Redactor().text(value) != value]
+    assert redacted >= len(changed)
+    assert all(json.loads(text)[name] != values[name] for name in changed)
+
+
 def test_a_secret_name_hides_any_value_but_none_and_booleans() -> None:
     """
     Texts, numbers and whole structures under a secret's name are replaced, at any depth; absence is no secret.

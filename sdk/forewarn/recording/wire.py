@@ -26,7 +26,6 @@ def varint(number: int) -> bytes:
 
 
 _SHORT: Final = [varint(number) for number in range(1 << 12)]
-_LONGEST: Final = len(_SHORT) - 256
 
 
 def varint_of_count(number: int) -> bytes:
@@ -74,14 +73,16 @@ def attribute_prefix(key: str) -> bytes:
 
 def text_attribute(prefix: bytes, text: bytes) -> bytes:
     """A Span attribute with a text value."""
-    size = len(text)
-    if size > _LONGEST - len(prefix):
-        return field(b"\x4a", prefix + field(b"", field(b"\x0a", text)))
-    length = _SHORT[size]
-    size += 1 + len(length)
-    value_length = _SHORT[size]
-    size += len(prefix) + len(value_length)
-    return b"".join((b"\x4a", _SHORT[size], prefix, value_length, b"\x0a", length, text))
+    return _text_attribute_head(prefix, len(text)) + text
+
+
+@lru_cache(maxsize=4096)
+def _text_attribute_head(prefix: bytes, size: int) -> bytes:
+    """The attribute up to a text of so many bytes: lengths within lengths, and every call needs two of them."""
+    value_head = b"\x0a" + varint(size)
+    value_size = len(value_head) + size
+    key_value_head = prefix + varint(value_size) + value_head
+    return b"\x4a" + varint(len(key_value_head) + size) + key_value_head
 
 
 def int_attribute_head(key: str, size: int) -> bytes:
