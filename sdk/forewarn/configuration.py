@@ -69,11 +69,13 @@ class _Setup:
     sender: Sender | None
     lifecycle: Lifecycle
 
-    def tell_what_waits(self) -> None:
+    def tell_what_waits(self, wrong: str = "") -> None:
         """Records that nobody sends must not be a surprise."""
         missing = self.settings.missing
         unknown = self.settings.unknown_spool
-        if missing:
+        if wrong:
+            _log.error("Forewarn is not set up: %s Records wait in %s.", wrong, self.spool.folder)
+        elif missing:
             _log.warning(
                 "Forewarn sends nothing: no %s is configured. Records wait in %s. To send them: %s",
                 " and no ".join(missing),
@@ -93,9 +95,18 @@ class _Setup:
             return not self.spool.written()
         return self.sender.flush(timeout_s)
 
-    def close(self, timeout_s: float) -> bool:
+    def end(self, timeout_s: float) -> bool:
+        """Say that this sender stops, and send; what that has lost is said, too."""
+        until = time.monotonic() + timeout_s
         self.lifecycle.end()
         arrived = self.flush(timeout_s)
+        if self.runtime.losses.are_untold:
+            self.runtime.losses.tell()
+            arrived = self.flush(max(until - time.monotonic(), 0.0)) and arrived
+        return arrived
+
+    def close(self, timeout_s: float) -> bool:
+        arrived = self.end(timeout_s)
         if self.sender is not None:
             self.sender.stop(timeout_s=1.0)
         self.spool.close()
@@ -165,9 +176,10 @@ def use(runtime: Runtime | None) -> None:
 
 def _install(setup: _Setup) -> None:
     global _setup, _runtime  # noqa: PLW0603  the one current runtime
-    _setup = setup
-    _runtime = _stand_in or setup.runtime
     use_rules(setup.settings.rules)
+    # First what a signal handler asks for.
+    _runtime = _stand_in or setup.runtime
+    _setup = setup
     if setup.sender is not None:
         setup.lifecycle.begin()
         setup.sender.start()
@@ -176,12 +188,16 @@ def _install(setup: _Setup) -> None:
 def _first_use() -> Runtime:
     with _lock:
         if _runtime is None:
+            wrong = ""
             try:
-                _install(setup := _set_up(load_settings(), None))
-                setup.tell_what_waits()
+                settings = load_settings()
             except ConfigurationError as error:
-                _install(setup := _set_up(settings_without_faults(), None, wrong=str(error)))
-                _log.error("Forewarn is not set up: %s Records wait in %s.", error, setup.spool.folder)
+                settings, wrong = settings_without_faults(), str(error)
+            setup = _set_up(settings, None, wrong=wrong)
+            # A signal handler or finalizer that called a tool in the middle of this was first.
+            if _runtime is None:
+                _install(setup)
+                setup.tell_what_waits(wrong)
         assert _runtime is not None
         return _runtime
 
@@ -211,7 +227,7 @@ def _set_up(settings: Settings, provider: trace.TracerProvider | None, *, wrong:
     runtime = Runtime(
         policy=Policy(
             environment=environment,
-            strict=settings.strict or settings.unreachable == "refuse",
+            strict=bool(wrong) or settings.strict or settings.unreachable == "refuse",
             acknowledge_writes=settings.acknowledge_writes,
         ),
         resource=description,
@@ -278,8 +294,7 @@ def _after_fork_in_child() -> None:
 
 def _at_exit() -> None:
     if _setup is not None:
-        _setup.lifecycle.end()
-        _setup.flush(_setup.settings.exit_timeout)
+        _setup.end(_setup.settings.exit_timeout)
         _setup.spool.rest()
 
 

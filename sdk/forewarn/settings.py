@@ -7,13 +7,14 @@ nothing else; a claim made beside it can only make the SDK stricter.
 
 from __future__ import annotations
 
+import json
 import sys
 import tomllib
 from collections.abc import Sequence
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypedDict
-from urllib.parse import quote
+from typing import Annotated, Any, Final, Literal, TypedDict
+from urllib.parse import quote, urlsplit
 
 import platformdirs
 from opentelemetry.trace import TracerProvider
@@ -104,10 +105,19 @@ class Settings(BaseSettings):
 
     redaction_key: SecretStr | None = None
     """FOREWARN_REDACTION_KEY: makes the marks of redacted values comparable; by default derived from the ingest key."""
-    redact_patterns: tuple[str, ...] = ()
+    redact_patterns: Annotated[tuple[str, ...], NoDecode] = ()
     """FOREWARN_REDACT_PATTERNS: regular expressions of what else is redacted, as a JSON list: `["ACCT-[0-9]{8}"]`."""
-    redact_off: tuple[str, ...] = ()
+    redact_off: Annotated[tuple[str, ...], NoDecode] = ()
     """FOREWARN_REDACT_OFF: what is left alone, by the name its mark would bear, as a JSON list: `["session"]`."""
+
+    @field_validator("redact_patterns", "redact_off", mode="before")
+    @classmethod
+    def _is_json(cls, value: object) -> object:
+        """A variable is text, and a pattern may hold every character that could stand between two."""
+        try:
+            return json.loads(value) if isinstance(value, str) else value
+        except ValueError:
+            raise ValueError('must be a JSON list of texts, as in ["ACCT-[0-9]{8}"]') from None
 
     @field_validator("redact_patterns")
     @classmethod
@@ -117,11 +127,20 @@ class Settings(BaseSettings):
     @field_validator("endpoint")
     @classmethod
     def _is_http(cls, value: str | None) -> str | None:
-        if value is not None and not value.startswith(("http://", "https://")):
+        if value is None:
+            return None
+        if not value.startswith(("http://", "https://")):
             raise ValueError("must begin with http:// or https://, as in http://127.0.0.1:4318")
-        if value is not None and "@" in value.partition("://")[2].partition("/")[0]:
+        try:
+            parts = urlsplit(value)
+            is_address = bool(parts.hostname) and parts.port != 0
+        except ValueError:
+            is_address = False
+        if not is_address:
+            raise ValueError("must be an address with a host and a port, as in http://127.0.0.1:4318")
+        if "@" in parts.netloc:
             raise ValueError("must hold no user and password; who sends is told by the key alone")
-        return value.rstrip("/") if value else None
+        return value.rstrip("/")
 
     @field_validator("key")
     @classmethod
@@ -190,6 +209,16 @@ class Settings(BaseSettings):
         return claimed_production or is_production(self.effective_environment)
 
 
+class _Unfiled(Settings):
+    """What the environment alone says, where the file cannot be read."""
+
+    model_config = SettingsConfigDict(toml_file=None)
+
+
+_UNREADABLE: Final = (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError)
+"""What reading the file raises if it is not text, not TOML, or not ours to read."""
+
+
 def environment_of_key(text: str) -> str | None:
     """`production` of `fwk_production_<id>_<secret>`; None for a text of any other form."""
     prefix, *parts = text.split("_")
@@ -210,16 +239,23 @@ def load_settings(service: str | None = None, **given: Any) -> Settings:
             f"Wrong setting: {faults}. "
             f"Look at the arguments of forewarn.configure(), the FOREWARN_* variables and {SETTINGS_FILE}."
         ) from None
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigurationError(f"{Path(SETTINGS_FILE).absolute()} is not valid TOML: {error}") from None
+    except _UNREADABLE as error:
+        what = "is not valid TOML" if isinstance(error, tomllib.TOMLDecodeError) else "cannot be read"
+        raise ConfigurationError(f"{Path(SETTINGS_FILE).absolute()} {what}: {error}") from None
 
 
 def settings_without_faults() -> Settings:
     """What is right of the environment and the file, with defaults for what is not: better than none, to spool with."""
     try:
-        return Settings()
+        return _without_faults(Settings)
+    except _UNREADABLE:
+        return _without_faults(_Unfiled)
+
+
+def _without_faults(kind: type[Settings]) -> Settings:
+    try:
+        return kind()
     except ValidationError as error:
-        faulty = {str(fault["loc"][0]) for fault in error.errors()} & set(Settings.model_fields)
-        return Settings(**{name: Settings.model_fields[name].get_default(call_default_factory=True) for name in faulty})
-    except tomllib.TOMLDecodeError:
-        return Settings.model_construct()
+        faulty = {str(fault["loc"][0]).removeprefix("FOREWARN_").lower() for fault in error.errors()}
+        defaults = {name: field.get_default(call_default_factory=True) for name, field in kind.model_fields.items()}
+        return kind(**{name: default for name, default in defaults.items() if name in faulty})

@@ -7,6 +7,7 @@ from __future__ import annotations
 import signal
 import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -266,3 +267,46 @@ def test_a_destructive_call_whose_record_cannot_be_built_is_refused(monkeypatch:
         purge()
 
     assert ran == ["purge"]
+
+
+def test_what_is_lost_while_the_process_ends_is_told(gateway: Any, spool: Path) -> None:
+    """
+    A record that the gateway never takes is on record as lost, though it was sent after the sender's last record.
+    """
+
+    def dislike(handler: Any, post: Any) -> None:
+        is_bad = any(one["attributes"].get("gen_ai.tool.name") == "bad" for one in post.records)
+        gateway.answer(handler, 400 if is_bad else 200, b"", "application/x-protobuf")
+
+    gateway.react = dislike
+    forewarn.configure(endpoint=gateway.url, key=gateway.KEY, spool=spool)
+    forewarn.tool(effect="write", name="bad")(lambda: None)()
+
+    assert forewarn.shutdown()
+
+    (loss,) = [one for one in gateway.all_taken if one["attributes"]["gen_ai.operation.name"] == "loss"]
+    assert loss["attributes"]["forewarn.lost.sequences"] == "2-3"
+
+
+def test_an_interrupt_while_losses_are_told_forgets_none() -> None:
+    """
+    What was not on record when Ctrl-C came is tried again.
+    """
+    interrupts = [KeyboardInterrupt()]
+    told: list[Loss] = []
+
+    def write(loss: Loss) -> None:
+        if interrupts:
+            raise interrupts.pop()
+        told.append(loss)
+
+    losses = Losses(write)
+    losses.note(LossReason.NOT_BUILT, [7], Effect.READ)
+    with pytest.raises(KeyboardInterrupt):
+        losses.tell()
+
+    assert losses.are_untold
+    losses.tell()
+
+    assert [loss.sequences for loss in told] == ["7"]
+    assert not losses.are_untold

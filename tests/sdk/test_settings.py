@@ -192,3 +192,52 @@ def test_a_misspelt_option_is_refused(option: str, meant: str, value: str | None
     """
     with pytest.raises(forewarn.ConfigurationError, match=f"no option '{option}'; did you mean '{meant}'"):
         forewarn.configure(service="x", **{option: value})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("variable", "file"),
+    [
+        (("FOREWARN_REDACT_PATTERNS", "ACCT-[0-9]{8}"), None),
+        (("FOREWARN_REDACT_OFF", "session"), None),
+        (("FOREWARN_ENDPOINT", "http://127.0.0.1:99999"), None),
+        (("FOREWARN_ENDPOINT", "http://[::1"), None),
+        (("FOREWARN_ENDPOINT", "http://"), None),
+        (None, b"\xff\xfe not text"),
+        (None, b"[[["),
+        (None, b"service = 5"),
+    ],
+)
+def test_no_wrong_setting_breaks_a_tool(
+    variable: tuple[str, str] | None, file: bytes | None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """
+    Whatever is wrong with a variable or the file: reads run, what is right of the rest counts, and `configure` says it.
+    """
+    if variable is not None:
+        monkeypatch.setenv(*variable)
+    if file is not None:
+        (tmp_path / "forewarn.toml").write_bytes(file)
+
+    @forewarn.tool(effect="read")
+    def look() -> int:
+        return 1
+
+    with pytest.raises(forewarn.ConfigurationError):
+        forewarn.configure()
+    assert look() == 1
+    assert list((tmp_path / "unconfigured" / "unknown").glob("*.segment")) != []
+
+
+def test_a_process_that_is_set_up_wrongly_refuses_whatever_it_claims(monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    With a wrong key nobody knows the environment: a claim beside it makes nothing less strict.
+    """
+    monkeypatch.setenv("FOREWARN_KEY", "fwk_production_0a1b_two words")
+    monkeypatch.setenv("FOREWARN_ENVIRONMENT", "development")
+
+    @forewarn.tool(effect="destructive")
+    def drop() -> None:
+        raise AssertionError("it ran")
+
+    with pytest.raises(forewarn.NotRecorded, match="key: Value error"):
+        drop()

@@ -12,6 +12,7 @@ import threading
 from bisect import bisect_right
 from collections import deque
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
@@ -95,15 +96,17 @@ class Losses:
             return
         # First, so that what is noted from here on sets it again.
         self.are_untold = False
-        try:
-            self._sort()
-            for (reason, effect), ranges in list(self._sorted.items()):
-                self._write(Loss(reason, effect, str(ranges), ranges.count))
-                del self._sorted[reason, effect]
         # Mostly the spool does not take it. It is tried again with the next record; it is never the tool's trouble.
-        except Exception:  # noqa: BLE001
-            self.are_untold = True
+        try:
+            with suppress(Exception):
+                self._sort()
+                for (reason, effect), ranges in list(self._sorted.items()):
+                    self._write(Loss(reason, effect, str(ranges), ranges.count))
+                    del self._sorted[reason, effect]
         finally:
+            # An interrupt passes, and what it kept from being told stays so.
+            if self._sorted or self._noted:
+                self.are_untold = True
             self._turn.release()
 
     def _sort(self) -> None:
