@@ -67,11 +67,16 @@ class Sender:
     def start(self) -> None:
         with self._rounds:
             if self._thread is None and not self._is_stopped:
-                thread = threading.Thread(target=self._run, name="forewarn-sender", daemon=True)
-                # An interpreter that is ending starts none; then the records are for the next process.
-                with suppress(RuntimeError):
-                    thread.start()
-                    self._thread = thread
+                # Before it starts: a signal handler that records in the middle of this must not start another.
+                self._thread = threading.Thread(target=self._run, name="forewarn-sender", daemon=True)
+                try:
+                    self._thread.start()
+                # An interpreter that is ending starts none; then the records are for the next process. A machine that
+                # has no thread left may have one for the next record.
+                except RuntimeError:
+                    self._thread = None
+                    self._is_rung = False
+                else:
                     self._bell.put(None)
 
     def flush(self, timeout_s: float) -> bool:

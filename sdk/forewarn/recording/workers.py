@@ -37,7 +37,14 @@ class Workers(Generic[T]):
             if self._idle >= self._jobs.qsize() or self._threads >= self._most or self._is_closed:
                 return future
             self._threads += 1
-        threading.Thread(target=self._work, name=self._name, daemon=True).start()
+        try:
+            threading.Thread(target=self._work, name=self._name, daemon=True).start()
+        # The machine has no thread left, or the interpreter is ending: the next job may have more luck.
+        except RuntimeError:
+            with self._lock:
+                self._threads -= 1
+            future.cancel()
+            raise
         return future
 
     def close(self) -> None:
