@@ -49,7 +49,9 @@ def wait(acknowledger: Acknowledger, request: bytes) -> Acknowledgement | Unackn
 async def wait_async(acknowledger: Acknowledger, request: bytes) -> Acknowledgement | Unacknowledged:
     """The same without blocking the event loop."""
     try:
-        return await asyncio.wait_for(asyncio.wrap_future(acknowledger.submit(request)), acknowledger.patience_s)
+        # Not `wait_for`: on Python 3.11 it drops a cancellation that comes together with the answer.
+        async with asyncio.timeout(acknowledger.patience_s):
+            return await asyncio.wrap_future(acknowledger.submit(request))
     except Unacknowledged as refusal:
         return refusal
     except TimeoutError:
