@@ -30,7 +30,7 @@ from forewarn.outcomes import outcome_of
 from forewarn.recording.interface import FrameKind
 from forewarn.recording.records import Closing, Opening, template
 from forewarn.recording.wire import attribute
-from forewarn.redaction import redact_cut
+from forewarn.redaction import redact_cut, redact_text
 from forewarn.thoughts import Thought, own_thought
 
 _LONGEST_TASK: Final = 4096
@@ -59,7 +59,7 @@ class Agent:
     """One run of one agent; made by `forewarn.agent`, used once."""
 
     def __init__(self, name: str, task: str | None = None) -> None:
-        self._name = clean_name(name)
+        self._name = clean_name(redact_text(str(name))[0])
         self._task = task
 
     def __enter__(self) -> Self:

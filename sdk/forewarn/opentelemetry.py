@@ -42,6 +42,8 @@ from forewarn.conventions import (
 )
 from forewarn.encoding import encode_result
 from forewarn.recording.interface import FrameKind
+from forewarn.redaction import redact_text
+from forewarn.troubles import told
 
 Choice: TypeAlias = Callable[[ReadableSpan], bool]
 """Whether a span is to be on record, by what it says when it starts; asked again when it ends."""
@@ -125,16 +127,17 @@ class PendingSpans(SpanProcessor):
                 start_time=span.start_time,
             ).end(span.start_time)
         # The application's own sampler, processors and exporters run in here.
-        except Exception:  # noqa: BLE001
-            _log.exception("The start of the span %s could not be shown.", span.name)
+        except Exception as error:  # noqa: BLE001
+            _log.error("The start of the span %s could not be shown. %s", redact_text(span.name)[0], told(error))
 
 
 def _is_chosen(span: ReadableSpan, which: Choice) -> bool:
     try:
         return which(span)
     # The application's own choice runs in here, and must not end its span.
-    except Exception:  # noqa: BLE001
-        _log.exception("Forewarn cannot tell whether the span %s is to be on record; it is taken.", span.name)
+    except Exception as error:  # noqa: BLE001
+        name = redact_text(span.name)[0]
+        _log.error("Forewarn cannot tell whether the span %s is to be on record; it is taken. %s", name, told(error))
         return True
 
 
@@ -160,12 +163,13 @@ def _keep(kind: FrameKind, span: ReadableSpan) -> None:
 def _record(span: ReadableSpan, sequence: int, *, is_start: bool) -> bytes:
     (trace_id, span_id), parent = _ids(span), span.parent
     cleaner = _Cleaner()
-    attributes = [KeyValue(key=key, value=cleaner.clean(key, value)) for key, value in (span.attributes or {}).items()]
+    named = [(cleaner.name(key), value) for key, value in (span.attributes or {}).items()]
+    attributes = [KeyValue(key=key, value=cleaner.clean(key, value)) for key, value in named]
     record = trace_pb2.Span(
         trace_id=trace_id.to_bytes(16, "big"),
         span_id=span_id.to_bytes(8, "big"),
         parent_span_id=parent.span_id.to_bytes(8, "big") if parent is not None else b"",
-        name=span.name,
+        name=cleaner.name(span.name),
         start_time_unix_nano=span.start_time or 0,
         end_time_unix_nano=0 if is_start else span.end_time or 0,
         attributes=attributes,
@@ -174,7 +178,7 @@ def _record(span: ReadableSpan, sequence: int, *, is_start: bool) -> bytes:
     record.kind = span.kind.value + 1  # type: ignore[assignment]
     if span.status.status_code is not StatusCode.UNSET:
         record.status.code = span.status.status_code.value
-        record.status.message = cleaner.text("status", span.status.description or "")
+        record.status.message = _valid(cleaner.text("status", span.status.description or ""))
     own: dict[str, Value] = {SEQUENCE: sequence}
     own |= {RECORD: RecordKind.START.value} if is_start else {}
     own |= {name: count for name, count in ((REDACTED, cleaner.redacted), (TRUNCATED, cleaner.cut)) if count}
@@ -189,9 +193,15 @@ class _Cleaner:
         self.redacted = 0
         self.cut = 0
 
+    def name(self, name: str) -> str:
+        """The name of a span, or of an attribute."""
+        cleaned, redacted = redact_text(name)
+        self.redacted += redacted
+        return _valid(cleaned)
+
     def clean(self, key: str, value: Value) -> AnyValue:
         if isinstance(value, str):
-            return AnyValue(string_value=self.text(key, value))
+            return _any_value(self.text(key, value))
         # Only containers of JSON's are looked into; the SDK made tuples of an application's lists.
         plain = list(value) if isinstance(value, tuple) else value
         cleaned, was_changed = self._changed(key, plain)
@@ -223,17 +233,23 @@ def _any_value(value: Value) -> AnyValue:
         case bool():
             return AnyValue(bool_value=value)
         case int():
-            return AnyValue(int_value=value)
+            is_int64 = -(1 << 63) <= value < 1 << 63
+            return AnyValue(int_value=value) if is_int64 else AnyValue(string_value=hex(value))
         case float():
             return AnyValue(double_value=value)
         case str():
-            return AnyValue(string_value=value)
+            return AnyValue(string_value=_valid(value))
         case bytes():
             return AnyValue(bytes_value=value)
         case Mapping():
-            pairs = [KeyValue(key=key, value=_any_value(one)) for key, one in value.items()]
+            pairs = [KeyValue(key=_valid(key), value=_any_value(one)) for key, one in value.items()]
             return AnyValue(kvlist_value=KeyValueList(values=pairs))
         case Sequence():
             return AnyValue(array_value=ArrayValue(values=map(_any_value, value)))
         case None:
             return AnyValue()
+
+
+def _valid(text: str) -> str:
+    """OTLP has no lone surrogates; Python's texts may."""
+    return text.encode("utf-8", "replace").decode()

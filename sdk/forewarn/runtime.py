@@ -18,6 +18,7 @@ from forewarn.recording.losses import Loss, Losses
 from forewarn.recording.senders import Lifecycle, SelfPortrait
 from forewarn.recording.wire import export_request, span_field
 from forewarn.spans import Spans
+from forewarn.troubles import told
 
 # Looking a member up on its enum costs as much as a call; every call would pay that several times.
 _READ, _WRITE = Effect.READ, Effect.WRITE
@@ -93,9 +94,9 @@ class Runtime:
         try:
             record = build(sequence)
         # As above: trouble with a record is not the tool's.
-        except Exception:  # noqa: BLE001
+        except Exception as error:  # noqa: BLE001
             self.losses.note(LossReason.NOT_BUILT, [sequence], effect or _READ)
-            _log.exception("Forewarn could not build a record.")
+            _log.error("Forewarn could not build a record. %s", told(error))
         else:
             self.keep(kind, record, sequence, effect)
 

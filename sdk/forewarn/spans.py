@@ -33,6 +33,7 @@ from opentelemetry.trace import (
 from forewarn.recording.interface import Attributes
 from forewarn.recording.records import SpanIds
 from forewarn.recording.senders import RandomBytes
+from forewarn.troubles import told
 
 _SAMPLED: Final = TraceFlags(TraceFlags.SAMPLED)
 # The key of the current span, which OpenTelemetry does not name: asking for it by a function is dear on every call.
@@ -98,8 +99,8 @@ class ApplicationSpan(OpenSpan):
                 self.span.set_status(Status(StatusCode.ERROR, error))
             self.span.end(ended_ns)
         # The application's own processors run in here.
-        except Exception:  # noqa: BLE001
-            _log.exception("A span processor of the application failed at the end of a span.")
+        except Exception as trouble:  # noqa: BLE001
+            _log.error("A span processor of the application failed at the end of a span. %s", told(trouble))
 
 
 class Spans(Protocol):
@@ -154,8 +155,8 @@ class FullSpans:
             span = self._tracer.start_span(name, surroundings, attributes=attributes, start_time=started_ns)
             made = span.get_span_context()
         # The application's own sampler and processors run in here.
-        except Exception:  # noqa: BLE001
-            _log.exception("A sampler or span processor of the application failed at the start of a span.")
+        except Exception as error:  # noqa: BLE001
+            _log.error("A sampler or span processor of the application failed at the start of a span. %s", told(error))
             made = parent
         # Without a provider the tracer hands back the parent, or nothing.
         if made.span_id == parent.span_id or not made.is_valid:

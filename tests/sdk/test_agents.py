@@ -280,3 +280,13 @@ def test_long_and_odd_names_and_reasons_are_kept_within_bounds() -> None:
     assert all(len(str(one)) < 20_000 for one in recorded.records)
     (call,) = recorded.calls("look")
     assert attribute(call, "forewarn.reasoning").endswith("...[cut: 200000 characters]")
+
+
+def test_a_credential_in_an_agents_name_is_not_on_record() -> None:
+    """
+    Names that are put together at run time are looked through like every other text.
+    """
+    with record() as recorded, forewarn.agent("worker for https://bob:correct-horse@example.com"):
+        pass
+
+    assert b"correct-horse" not in b"".join(encoded for _, encoded in recorded.spool.records)

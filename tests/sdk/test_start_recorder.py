@@ -243,3 +243,36 @@ def test_a_backend_that_fails_ends_no_span(caplog: pytest.LogCaptureFixture) -> 
         assert span.is_recording()
 
     assert "could not be shown" in caplog.text
+
+
+def test_names_are_looked_through_too() -> None:
+    """
+    A credential in a span's name or in an attribute's name is not on record.
+    """
+    provider = TracerProvider()
+    provider.add_span_processor(StartRecorder(lambda _: True))
+
+    with record() as recorded:
+        span = provider.get_tracer("app").start_span(
+            "GET https://bob:correct-horse@example.com/", attributes={"password=correct-horse": 1}
+        )
+        span.end()
+
+    provider.shutdown()
+    assert [one["attributes"]["forewarn.redacted"] for one in recorded.records] == [2, 2]
+    assert b"correct-horse" not in b"".join(encoded for _, encoded in recorded.spool.records)
+
+
+def test_values_that_otlp_has_no_word_for_lose_no_record(provider: TracerProvider) -> None:
+    """
+    A lone surrogate and an integer beyond 64 bits are on record as near as OTLP has them.
+    """
+    with record() as recorded:
+        span = provider.get_tracer("app").start_span(
+            "execute_tool drop", attributes={"text": "a\ud800", "large": 1 << 70, "least": -(1 << 63)}
+        )
+        span.end()
+
+    assert [one["record"] for one in recorded.records] == ["start", "end"]
+    said = recorded.starts[0]["attributes"]
+    assert (said["text"], said["large"], said["least"]) == ("a?", hex(1 << 70), -(1 << 63))
