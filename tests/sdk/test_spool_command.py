@@ -16,6 +16,8 @@ from typer.testing import CliRunner, Result
 import forewarn
 from forewarn import configuration
 from forewarn.commands.spool import app
+from forewarn.recording.interface import FrameKind
+from forewarn.recording.segments import encode_frame, encode_header
 
 KEY = "fwk_test_0a1b_secretsecret"
 
@@ -195,3 +197,33 @@ def test_an_empty_spool_is_fine(tmp_path: Path) -> None:
     assert result.exit_code == 0
     assert "nothing waits" in result.stdout
     assert configuration._setup is None
+
+
+def test_inspect_shows_every_column_and_a_name_does_nothing_to_the_terminal(spool: Path) -> None:
+    """
+    However narrow it would be, what goes into a pipe is whole; a name is text, not markup, nor a terminal's command.
+    """
+    forewarn.configure(service="dead", environment="test", spool=spool)
+    forewarn.tool(effect="read", name=f"[/bold]{'n' * 60}\x1b[2J\n")(lambda: None)()
+    forewarn.shutdown(0.0)
+
+    shown = run("inspect", "--spool", spool, COLUMNS="40")
+
+    assert shown.exit_code == 0
+    (line,) = [one for one in shown.stdout.splitlines() if " start " in one and "[/bold]" in one]
+    assert f"[/bold]{'n' * 60}?[2J?  read    1       test" in line
+
+
+def test_a_record_that_is_none_is_damage(left: Path) -> None:
+    """
+    Bytes with a checksum that holds, and yet no span: they are counted, and what stands beside them is shown.
+    """
+    frames = encode_header(b"") + encode_frame(FrameKind.OTHER, b"\xff\xff\xff no span")
+    (left / "test" / "0123-000001.segment").write_bytes(frames)
+
+    asked = run("status", "--spool", left, "--json")
+
+    assert asked.exit_code == 1
+    (one,) = [one for one in json.loads(asked.stdout)["senders"] if one["sender"] == "0123"]
+    assert (one["records"], one["damaged_bytes"]) == (0, len(frames) - len(encode_header(b"")))
+    assert run("inspect", "--spool", left).exit_code == 0

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import dataclasses
+import sys
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,6 +15,7 @@ import msgspec
 import typer
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from forewarn.commands.draining import Emptied, empty
 from forewarn.errors import ConfigurationError
@@ -86,9 +88,10 @@ def inspect_records(
             typer.echo(msgspec.json.encode(dataclasses.asdict(one)).decode())
         else:
             number = "" if one.sequence is None else str(one.sequence)
-            table.add_row(_time(one.at_unix_nano), one.kind, one.name, one.effect, number, one.environment, one.sender)
+            cells = (one.kind, _harmless(one.name), one.effect, number, one.environment, one.sender)
+            table.add_row(_time(one.at_unix_nano), *cells)
     if not json:
-        Console().print(table) if shown else typer.echo("nothing waits")
+        _print_table(table) if shown else typer.echo("nothing waits")
 
 
 @app.command()
@@ -153,7 +156,7 @@ def _print_status(settings: Settings, found: list[Waiting]) -> None:
         damaged = f"{one.damaged_bytes} bytes" if one.damaged_bytes else ""
         process = "lives" if one.is_alive else "dead"
         table.add_row(one.environment, one.sender, process, str(one.records), str(one.bytes), oldest, damaged)
-    Console().print(table)
+    _print_table(table)
     waiting = sum(one.records for one in found)
     typer.echo(
         f"{waiting} records wait in {settings.spool}; the bound of each environment is {settings.spool_max_bytes}"
@@ -175,8 +178,19 @@ def _print_drained(emptied: Emptied, left: list[Waiting], settings: Settings) ->
 def _table(*headings: str) -> Table:
     table = Table(box=None, pad_edge=False)
     for heading in headings:
-        table.add_column(heading, no_wrap=True)
+        # Where the terminal is narrow, a long name is folded; nothing is left out.
+        table.add_column(heading, no_wrap=heading not in {"tool", "sender"}, overflow="fold")
     return table
+
+
+def _print_table(table: Table) -> None:
+    # In a file or a pipe a line is as long as it has to be.
+    Console(markup=False, width=None if sys.stdout.isatty() else 1000).print(table)
+
+
+def _harmless(name: str) -> Text:
+    """A name that an agent made up, without what would do something to a terminal."""
+    return Text("".join(character if character.isprintable() else "?" for character in name))
 
 
 def _time(unix_nano: int) -> str:

@@ -59,9 +59,12 @@ class Claim:
 
     @classmethod
     def take(cls, folder: Path, sender: str) -> Claim | None:
-        """The name of a dead sender; None if a living one holds it."""
+        """The name of a dead sender; None if a living one holds it, or another user owns it."""
         lock = folder / f"{sender}{LOCK_SUFFIX}"
-        descriptor = _open(lock)
+        try:
+            descriptor = _open(lock)
+        except PermissionError:
+            return None
         with suppress(BlockingIOError):  # a living process holds it: an answer, not an error
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             if _is_same_file(lock, descriptor):

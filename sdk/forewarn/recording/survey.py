@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import unquote
 
+from google.protobuf.message import DecodeError
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from forewarn.conventions import (
@@ -74,8 +75,8 @@ def inspect(folder: Path, sender: str) -> Iterator[Spooled]:
     """What waits of one sender, in the order of its segments."""
     for segment in segments_of(folder, sender):
         for one in _unsent(segment):
-            if isinstance(one, Frame):
-                yield _described(folder, sender, Span.FromString(one.record))
+            if isinstance(one, Span):
+                yield _described(folder, sender, one)
 
 
 def _waiting(folder: Path, sender: str) -> Waiting:
@@ -86,16 +87,16 @@ def _waiting(folder: Path, sender: str) -> Waiting:
         if isinstance(one, Damage):
             damaged += one.end - one.begin
             continue
-        at = _at(Span.FromString(one.record))
+        at = _at(one)
         oldest = min(oldest or at, at)
         records += 1
-        size += len(one.record)
+        size += one.ByteSize()
     return Waiting(
         _environment(folder), sender, is_alive(folder, sender), len(segments), size, records, oldest, damaged
     )
 
 
-def _unsent(segment: Path) -> Iterator[Frame | Damage]:
+def _unsent(segment: Path) -> Iterator[Span | Damage]:
     try:
         reader = open_segment(segment)
     except FileNotFoundError:
@@ -104,7 +105,17 @@ def _unsent(segment: Path) -> Iterator[Frame | Damage]:
         with reader:
             if not reader.is_sound:
                 yield Damage(0, reader.first)
-            yield from contents(reader, reader.acknowledged)
+            at = reader.acknowledged
+            for one in contents(reader, at):
+                yield one if isinstance(one, Damage) else _decoded(one, at)
+                at = one.end
+
+
+def _decoded(frame: Frame, begin: int) -> Span | Damage:
+    try:
+        return Span.FromString(frame.record)
+    except DecodeError:
+        return Damage(begin, frame.end)
 
 
 def _described(folder: Path, sender: str, span: Span) -> Spooled:
