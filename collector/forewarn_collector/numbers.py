@@ -8,6 +8,8 @@ from dataclasses import dataclass, replace
 from typing import Generic, TypeVar
 
 Why = TypeVar("Why")
+_DIGITS = 20
+"""Of the largest number that a record can have, 2**64 - 1."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,9 +37,13 @@ def read_ranges(text: str) -> list[Range]:
     found = []
     for part in text.split(","):
         first, dash, last = part.strip().partition("-")
-        if first.isdecimal() and (last.isdecimal() if dash else not last) and int(first) <= int(last or first):
+        if _is_number(first) and (_is_number(last) if dash else not last) and int(first) <= int(last or first):
             found.append(Range(int(first), int(last or first)))
     return found
+
+
+def _is_number(text: str) -> bool:
+    return text.isdecimal() and len(text) <= _DIGITS
 
 
 def ranges_text(numbers: Iterable[int]) -> str:
