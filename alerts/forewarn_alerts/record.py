@@ -166,7 +166,7 @@ class _Seen:
                 yield Closed(span.trace_id.hex(), span.span_id.hex())
 
     def _verdict(self, span: Span) -> Verdict:
-        said = {attribute.key: attribute.value.string_value for attribute in span.attributes if attribute.key in _ASKED}
+        said = {a.key: a.value.string_value for a in reversed(span.attributes) if a.key in _ASKED}
         tool = said.get(c.TOOL_NAME) or span.name.removeprefix(SPAN_NAME_PREFIX)
         return self._judged(tool, said.get(c.EFFECT, ""), said.get(c.EFFECT_SOURCE, ""))
 
@@ -179,7 +179,7 @@ class _Seen:
 
     def _call(self, span: Span, reading: Reading, found: Verdict, *, scope: str = OWN_SCOPE) -> CallRecord:
         said = {name: _text(value) for name, value in reading.said.items()}
-        about = {a.key: _text(a.value) for a in self.resource.attributes}
+        about = {a.key: _text(a.value) for a in reversed(self.resource.attributes)}
         pending = bool(reading.pending_parent)
         ended_ns = 0 if pending else span.end_time_unix_nano
         return CallRecord(
@@ -214,7 +214,8 @@ class _Seen:
 
 
 def _sent(span: Span) -> dict[str, AnyValue]:
-    return {attribute.key: attribute.value for attribute in span.attributes}
+    """Of a name that stands there twice the first, as in the store: nobody hides behind a second opinion."""
+    return {attribute.key: attribute.value for attribute in reversed(span.attributes)}
 
 
 def _text_of(attributes: Iterable[KeyValue], name: str) -> str:
@@ -236,7 +237,7 @@ def claimed_environment(resource: Iterable[KeyValue]) -> str:
     for attribute in resource:
         if attribute.key == c.DEPLOYMENT_ENVIRONMENT_NAME:
             return c.environment_name(attribute.value.string_value)
-        if attribute.key == c.DEPLOYMENT_ENVIRONMENT:
+        if attribute.key == c.DEPLOYMENT_ENVIRONMENT and not claimed:
             claimed = attribute.value.string_value
     return c.environment_name(claimed)
 

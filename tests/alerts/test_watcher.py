@@ -11,10 +11,12 @@ from typing import Any
 
 import msgspec
 import pytest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 from sqlalchemy import event, select
 from sqlalchemy.exc import OperationalError
 
-from forewarn.conventions import REASONING_AT, Topic
+from forewarn.conventions import EFFECT, REASONING_AT, Topic
 from forewarn_alerts import metrics
 from forewarn_alerts.incidents import Incidents
 from forewarn_alerts.metrics import AlertsMetrics
@@ -320,6 +322,19 @@ def test_starts_in_the_bulk_topic_count_too(kit: Any) -> None:
 
     assert [row.call for row in world.rows(HITS)] != []
     assert world.opened() == ["writes"]
+
+
+def test_what_a_record_says_twice_is_what_it_says_first(world: World, kit: Any) -> None:
+    """
+    As in the store: an effect behind the one that counts hides no call.
+    """
+    request = ExportTraceServiceRequest.FromString(kit.Call().start())
+    span = request.resource_spans[0].scope_spans[0].spans[0]
+    span.attributes.append(KeyValue(key=EFFECT, value=AnyValue(string_value="read")))
+    world.log.append(Topic.STARTS, request.SerializeToString(), headers=kit.Call().headers).result()
+    world.settle()
+
+    assert world.opened() == ["destructive-in-production"]
 
 
 def test_an_awaited_rule_that_is_gone_is_forgotten(kit: Any) -> None:
