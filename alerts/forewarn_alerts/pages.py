@@ -127,6 +127,7 @@ def page_of(hit: Hit, incident: str, links: Links) -> Page:
         trace_url=links.trace(call.trace_id),
         runbook=links.runbook(hit.rule.runbook),
         note=hit.note,
+        has_ended=call.ended_ns > 0,
     )
 
 

@@ -18,6 +18,7 @@ from forewarn_alerts.notify.console import ConsoleTarget, text_of
 from forewarn_alerts.notify.interface import Page
 from forewarn_alerts.notify.pagerduty import event_of
 from forewarn_alerts.notify.samples import sample_page
+from forewarn_alerts.notify.wording import facts
 from forewarn_alerts.pages import Links
 from forewarn_alerts.rules import Severity
 
@@ -246,3 +247,13 @@ def test_arguments_that_are_no_json_are_shown_as_they_are() -> None:
     details: dict[str, Any] = event_of(replace(PAGE, arguments="{cut"), "d")["payload"]["custom_details"]
 
     assert details["arguments"] == "{cut"
+
+
+def test_a_page_does_not_call_running_what_has_ended() -> None:
+    """
+    Senders that tell of calls only when they are over seldom say how they went.
+    """
+    over = replace(PAGE, outcome="", error_type="", duration_ms=12, has_ended=True)
+
+    assert dict(facts(over))["outcome"] == "not said, ended after 12 ms"
+    assert dict(facts(replace(over, has_ended=False)))["outcome"] == "running or unknown"

@@ -68,6 +68,8 @@ class Page:
     """A URL where one is configured, else a path."""
     note: str
     is_test: bool = False
+    has_ended: bool = False
+    """Whether the record says that the call is over, be it without an outcome."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -64,8 +64,7 @@ def when(nanoseconds: int) -> str:
 
 def facts(page: Page) -> list[tuple[str, str]]:
     """Label and text of everything that fits one line."""
-    outcome = f"{page.outcome} after {page.duration_ms} ms" if page.outcome else "running or unknown"
-    said = f"{outcome}, {page.error_type}" if page.error_type else outcome
+    said = f"{_outcome(page)}, {page.error_type}" if page.error_type else _outcome(page)
     lines = [
         ("agent", page.agent_path or page.agent or "unnamed"),
         ("service", page.service or "unnamed"),
@@ -80,6 +79,12 @@ def facts(page: Page) -> list[tuple[str, str]]:
         ("trace", page.trace_id),
     ]
     return [(label, text) for label, text in lines if text]
+
+
+def _outcome(page: Page) -> str:
+    if page.outcome:
+        return f"{page.outcome} after {page.duration_ms} ms"
+    return f"not said, ended after {page.duration_ms} ms" if page.has_ended else "running or unknown"
 
 
 def next_steps(page: Page) -> list[str]:
