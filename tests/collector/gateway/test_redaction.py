@@ -31,6 +31,7 @@ TEXTS = {
     "a command line": f"login --token {SECRET}",
     "JSON": json.dumps({"user": {"credentials": {"deep": [SECRET]}}}),
     "JSON in JSON": json.dumps({"body": json.dumps({"session": SECRET})}),
+    "JSON that spells its names": f'{{"\\u0070ass\\u0077ord": "{SECRET}"}}',
     "JSON with a pair": json.dumps({"headers": [{"name": "X-Api-Key", "value": SECRET}]}),
     "JSON with words of a command": json.dumps(["login", "--password", SECRET]),
     "JSON in prose": f'answered {{"auth": "{SECRET}"}} and left',
