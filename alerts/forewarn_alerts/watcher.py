@@ -25,6 +25,7 @@ from forewarn_alerts.pages import Hit, hit_of, missing_end_hit, rule_error_hit
 from forewarn_alerts.record import CallRecord, Closed, read_calls
 from forewarn_alerts.rules.engine import RuleError, RuleSet
 from forewarn_alerts.rules.model import On
+from forewarn_alerts.skimming import concerns_nobody
 from forewarn_collector.log.interface import Committed, Log, LogError, Record, TopicPartition
 from forewarn_collector.tools.tool_list import ToolList
 
@@ -69,6 +70,8 @@ def judge(records: Iterable[Record], rules: RuleSet, tools: ToolList) -> Judgeme
     closed: list[Closed] = []
     judgement = Judgement(Findings(hits, awaited, closed))
     for record in records:
+        if not tools.entries and concerns_nobody(record, rules):
+            continue
         try:
             for found in read_calls(record, rules, tools):
                 if isinstance(found, Closed) or found.ended_ns:

@@ -13,13 +13,15 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Final
 
-from google.protobuf.message import Message
+from google.protobuf.message import DecodeError, Message
 from google.protobuf.unknown_fields import UnknownFieldSet
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 _NAMED_BYTES: Final = 1 << 10
 """Unknown fields are listed one by one only where they are few: a million of them would hold the interpreter."""
 _NAMED_MESSAGES: Final = 10_000
+_VARINT, _FIXED64, _LENGTH_DELIMITED, _FIXED32 = 0, 1, 2, 5
+_LONGEST_VARINT: Final = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,3 +76,32 @@ def varint(number: int) -> bytes:
         number >>= 7
     encoded.append(number)
     return bytes(encoded)
+
+
+def field_at(data: bytes, at: int) -> tuple[int, int, int]:
+    """Tag, beginning of the content, and end of the field that begins here; raises `DecodeError` and `IndexError`."""
+    tag, at = data[at], at + 1
+    if tag > 0x7F:
+        tag, at = _number(data, at - 1)
+    kind = tag & 7
+    if kind == _LENGTH_DELIMITED:
+        length, at = data[at], at + 1
+        if length > 0x7F:
+            length, at = _number(data, at - 1)
+        return tag, at, at + length
+    if kind == _VARINT:
+        return tag, at, _number(data, at)[1]
+    if kind in {_FIXED32, _FIXED64}:
+        return tag, at, at + (4 if kind == _FIXED32 else 8)
+    raise DecodeError("a field of a wire type that OTLP does not have")
+
+
+def _number(data: bytes, at: int) -> tuple[int, int]:
+    """A varint, and where it ends."""
+    number = 0
+    for place in range(_LONGEST_VARINT):
+        byte = data[at + place]
+        number |= (byte & 0x7F) << 7 * place
+        if byte <= 0x7F:
+            return number, at + place + 1
+    raise DecodeError("a number that does not end")

@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 
 from google.protobuf.message import DecodeError
 
-from forewarn_collector.wire import varint
+from forewarn_collector.wire import field_at, varint
 
 PIECE_BYTES: Final = 256 << 10
 """About half a millisecond to read."""
@@ -20,8 +20,6 @@ _BESIDE: Final = 4
 """A piece is at least this many times as large as what it repeats: else a large resource would be copied for ever."""
 _TAGS: Final = (0x0A, 0x12, 0x12)
 """ExportTraceServiceRequest.resource_spans, ResourceSpans.scope_spans, ScopeSpans.spans."""
-_VARINT, _FIXED64, _LENGTH_DELIMITED, _FIXED32 = 0, 1, 2, 5
-_LONGEST_VARINT: Final = 10
 
 
 class _Run(NamedTuple):
@@ -64,7 +62,7 @@ def _runs(data: bytes, at: int, end: int, *, tag: int, most: int) -> tuple[bytes
     first = -1
     while at < end:
         start = at
-        found, content, at = _field(data, start)
+        found, content, at = field_at(data, start)
         if at > end:
             raise DecodeError("a field ends behind its message")
         is_large = at - start > most
@@ -80,32 +78,3 @@ def _runs(data: bytes, at: int, end: int, *, tag: int, most: int) -> tuple[bytes
     if first >= 0:
         runs.append(_Run(first, end, -1))
     return b"".join(beside), runs
-
-
-def _field(data: bytes, at: int) -> tuple[int, int, int]:
-    """Tag, beginning of the content, and end of the field that begins here."""
-    tag, at = data[at], at + 1
-    if tag > 0x7F:
-        tag, at = _number(data, at - 1)
-    kind = tag & 7
-    if kind == _LENGTH_DELIMITED:
-        length, at = data[at], at + 1
-        if length > 0x7F:
-            length, at = _number(data, at - 1)
-        return tag, at, at + length
-    if kind == _VARINT:
-        return tag, at, _number(data, at)[1]
-    if kind in {_FIXED32, _FIXED64}:
-        return tag, at, at + (4 if kind == _FIXED32 else 8)
-    raise DecodeError("a field of a wire type that OTLP does not have")
-
-
-def _number(data: bytes, at: int) -> tuple[int, int]:
-    """A varint, and where it ends."""
-    number = 0
-    for place in range(_LONGEST_VARINT):
-        byte = data[at + place]
-        number |= (byte & 0x7F) << 7 * place
-        if byte <= 0x7F:
-            return number, at + place + 1
-    raise DecodeError("a number that does not end")
