@@ -18,7 +18,7 @@ import forewarn
 from forewarn import calls
 from forewarn.conventions import Effect, LossReason
 from forewarn.recording.interface import SpoolUnavailable
-from forewarn.recording.losses import MOST_RANGES, Loss, Losses, Ranges
+from forewarn.recording.losses import RANGES_AT_ONCE, Loss, Losses, Ranges
 from forewarn.testing import Recorded, record, unreachable
 
 FULL, READ = LossReason.SPOOL_FULL, Effect.READ
@@ -48,25 +48,47 @@ def test_ranges_are_the_numbers(numbers: list[int]) -> None:
     for number in numbers:
         ranges.add(number)
 
-    pairs = [part.partition("-")[::2] for part in str(ranges).split(",") if part]
+    text, count = ranges.first()
+    pairs = [part.partition("-")[::2] for part in text.split(",") if part]
     edges = [int(edge) for low, high in pairs for edge in (low, high or low)]
-    assert numbers_of(str(ranges)) == sorted(set(numbers))
-    assert ranges.count == len(set(numbers))
+    assert numbers_of(text) == sorted(set(numbers))
+    assert count == len(set(numbers))
     assert all(low - high > 1 for high, low in zip(edges[1::2], edges[2::2], strict=False))
     assert all(int(high) > int(low) for low, high in pairs if high)
 
 
 def test_ranges_are_bounded() -> None:
     """
-    Beyond the bound numbers are counted, not named.
+    Beyond the bound numbers are counted, not named; the last record counts them.
     """
-    ranges = Ranges()
-
-    for number in range(0, 4 * MOST_RANGES, 2):
+    ranges = Ranges(most=RANGES_AT_ONCE + 1)
+    for number in range(0, 4 * RANGES_AT_ONCE, 2):
         ranges.add(number)
 
-    assert len(str(ranges).split(",")) == MOST_RANGES
-    assert ranges.count == 2 * MOST_RANGES
+    text, count = ranges.first()
+    ranges.drop_first()
+    last, rest = ranges.first()
+    ranges.drop_first()
+
+    assert numbers_of(text) == list(range(0, 2 * RANGES_AT_ONCE, 2))
+    assert (count, last, rest) == (RANGES_AT_ONCE, str(2 * RANGES_AT_ONCE), RANGES_AT_ONCE)
+    assert ranges.count == 0
+
+
+def test_reads_and_writes_that_take_turns_are_all_named() -> None:
+    """
+    Numbers with gaps between them are told in as many records as it takes, each once.
+    """
+    told: list[Loss] = []
+    losses = Losses(told.append)
+    for number in range(1, 6 * RANGES_AT_ONCE):
+        losses.note(FULL, [number], READ if number % 2 else Effect.WRITE)
+
+    losses.tell()
+
+    assert sorted(number for loss in told for number in numbers_of(loss.sequences)) == [*range(1, 6 * RANGES_AT_ONCE)]
+    assert all(loss.count == len(numbers_of(loss.sequences)) for loss in told)
+    assert not losses.are_untold
 
 
 def test_losses_are_told_by_reason_and_effect() -> None:

@@ -18,8 +18,10 @@ from typing import Final, TypeAlias
 
 from forewarn.conventions import Effect, LossReason
 
-MOST_RANGES: Final = 500
-"""How many ranges of numbers one loss record names. What lies beyond is counted, and stays an unexplained gap."""
+MOST_RANGES: Final = 32_768
+"""How many ranges of numbers are remembered. What lies beyond is counted, and stays an unexplained gap."""
+RANGES_AT_ONCE: Final = 500
+"""How many of them one loss record names: reads and writes that take turns make many, of one or two numbers each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,9 +65,17 @@ class Ranges:
             self._lows.insert(at, number)
             self._highs.insert(at, number)
 
-    def __str__(self) -> str:
-        pairs = zip(self._lows, self._highs, strict=True)
-        return ",".join(str(low) if low == high else f"{low}-{high}" for low, high in pairs)
+    def first(self) -> tuple[str, int]:
+        """As many ranges as one loss record names, and how many numbers it is about; the last also counts the rest."""
+        pairs = list(zip(self._lows[:RANGES_AT_ONCE], self._highs, strict=False))
+        text = ",".join(str(low) if low == high else f"{low}-{high}" for low, high in pairs)
+        is_last = len(self._lows) <= RANGES_AT_ONCE
+        return text, self.count if is_last else sum(high - low + 1 for low, high in pairs)
+
+    def drop_first(self) -> None:
+        """Forget what `first` says; it is on record."""
+        self.count -= self.first()[1]
+        del self._lows[:RANGES_AT_ONCE], self._highs[:RANGES_AT_ONCE]
 
 
 class Losses:
@@ -101,7 +111,9 @@ class Losses:
             with suppress(Exception):
                 self._sort()
                 for (reason, effect), ranges in list(self._sorted.items()):
-                    self._write(Loss(reason, effect, str(ranges), ranges.count))
+                    while ranges.count:
+                        self._write(Loss(reason, effect, *ranges.first()))
+                        ranges.drop_first()
                     del self._sorted[reason, effect]
         finally:
             # An interrupt passes, and what it kept from being told stays so.

@@ -25,7 +25,7 @@ from forewarn.conventions import (
 )
 from forewarn.recording.claims import SEGMENT_SUFFIX, Claim
 from forewarn.recording.interface import Attributes, FrameKind
-from forewarn.recording.losses import Ranges
+from forewarn.recording.losses import Loss, Ranges
 from forewarn.recording.records import Opening, template
 from forewarn.recording.segments import encode_frame, encode_header
 from forewarn.recording.wire import fixed64, status_error
@@ -38,26 +38,29 @@ def leave_scar(claim: Claim, resource: bytes, *, reason: LossReason, lost: Itera
     ranges = Ranges()
     for number in lost:
         ranges.add(number)
-    frame = encode_frame(FrameKind.OTHER, _record(ranges, reason, effect))
+    frames: list[bytes] = []
+    while ranges.count:
+        frames.append(encode_frame(FrameKind.OTHER, _record(Loss(reason, effect, *ranges.first()))))
+        ranges.drop_first()
     for number in itertools.count(1):
         with suppress(FileExistsError):
             # Behind everything that the sender wrote itself.
             path = claim.folder / f"{claim.sender}-x{number:06d}{SEGMENT_SUFFIX}"
             path.touch(mode=0o600, exist_ok=False)
-            path.write_bytes(encode_header(resource) + frame)
+            path.write_bytes(encode_header(resource) + b"".join(frames))
             return
 
 
-def _record(lost: Ranges, reason: LossReason, effect: Effect) -> bytes:
+def _record(loss: Loss) -> bytes:
     at_ns = time.time_ns()
     attributes: Attributes = {
         OPERATION_NAME: OPERATION_LOSS,
-        LOST_SEQUENCES: str(lost),
-        LOST_COUNT: lost.count,
-        LOST_REASON: reason.value,
-        LOST_EFFECT: effect.value,
+        LOST_SEQUENCES: loss.sequences,
+        LOST_COUNT: loss.count,
+        LOST_REASON: loss.reason.value,
+        LOST_EFFECT: loss.effect.value,
     }
     ids = os.urandom(16), os.urandom(8), b""
     span = Opening(ids, template(OPERATION_LOSS, attributes), at_ns)
-    text = f"{lost.count} records of this sender are lost: {reason}"
+    text = f"{loss.count} records of this sender are lost: {loss.reason}"
     return b"".join((span.head, _END_TIME, fixed64(at_ns), span.body, status_error(text)))
