@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from itertools import groupby
 from typing import Any, Final
@@ -126,6 +126,9 @@ def _span_entries(span: Row) -> list[Entry]:
         acknowledged_after_ms=_milliseconds(span["started_ns"], span["acknowledged_ns"]),
         ran_after_ms=_milliseconds(span["started_ns"], span["tool_started_ns"]),
     )
+    if kind is Kind.SPAN and span["reasoning"]:
+        thought = replace(entry, kind=Kind.REASONING, what=str(span["reasoning"]), result="", error="", took_ms=None)
+        return [entry, thought]
     if finished or kind is Kind.REASONING:
         return [entry]
     unknown = Entry(Kind.UNKNOWN_OUTCOME, entry.at_ns, entry.who, "started, no end on record", span_id=entry.span_id)

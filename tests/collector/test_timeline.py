@@ -91,6 +91,22 @@ def shown(story: Timeline, width: int = 200, **console: Any) -> str:
     return out.getvalue()
 
 
+def test_a_model_that_says_what_it_thought_reasons_before_its_calls() -> None:
+    """
+    Reasoning on the span of a model's answer is a step of its own, between that span and the call it led to.
+    """
+    asked = span(1, 0, name="chat m", operation="chat", reasoning="customers looks stale")
+    call = span(2, 5, operation="execute_tool", tool="drop_table", reasoning="customers looks stale")
+
+    entries = timeline([asked, call], []).entries
+
+    assert [(entry.kind, entry.what, entry.who) for entry in entries] == [
+        (Kind.SPAN, "chat m", "janitor > cleaner"),
+        (Kind.REASONING, "customers looks stale", "janitor > cleaner"),
+        (Kind.CALL, "drop_table()", "janitor > cleaner"),
+    ]
+
+
 def test_entries_are_in_the_order_of_events() -> None:
     """
     Every span, page and open end has its line, and lines follow time.

@@ -116,6 +116,28 @@ def test_a_call_gets_into_its_columns(stored: Any, sent: Callable[..., bytes], n
     assert not {"input.value", "tool.name", "tool_arguments", "gen_ai.tool.name"} & set(call["attributes"])
 
 
+def test_the_collectors_view_has_every_name_once(stored: Any) -> None:
+    """
+    Where the list overrules the sender, and where a sender claims what the gateway vouches for, one of two is shown.
+    """
+    said = {"gen_ai.operation.name": "execute_tool", "gen_ai.tool.name": "drop_table"}
+    said |= {"forewarn.effect": "read", "forewarn.effect.source": "declared"}
+    request = ExportTraceServiceRequest()
+    group = request.resource_spans.add()
+    group.resource.attributes.append(KeyValue(key="forewarn.environment", value=AnyValue(string_value="mine")))
+    group.scope_spans.add().spans.append(_span(1, "execute_tool drop_table", said))
+
+    stored(request.SerializeToString())
+
+    shown = "SELECT mapKeys(SpanAttributes), SpanAttributes, mapKeys(ResourceAttributes), ResourceAttributes"
+    [(names, attributes, told, resource)] = stored.store.query(f"{shown} FROM otel_traces").rows
+    assert len(names) == len(set(names))
+    assert (attributes["forewarn.effect"], attributes["forewarn.effect.source"]) == ("destructive", "tool_list")
+    assert sorted(told) == ["forewarn.environment", "forewarn.key_id"]
+    assert resource["forewarn.environment"] == "production"
+    assert stored.store.query("SELECT attributes['forewarn.effect'] FROM spans").rows == (("read",),)
+
+
 @pytest.mark.parametrize("name", SENDERS)
 def test_a_span_pages_once_and_says_that_it_is_over(sent: Callable[..., bytes], name: str) -> None:
     """
@@ -151,17 +173,38 @@ def test_a_pending_span_is_the_start_of_the_real_one(stored: Any, sent: Callable
     assert (hit.call.span_id, hit.note) == (real.span_id.hex(), "")
 
 
-def test_reasoning_is_in_the_trace_of_pydantic_ai(stored: Any, sent: Callable[..., bytes]) -> None:
+@pytest.mark.parametrize("by_engine", [True, False])
+@pytest.mark.parametrize("name", ["pydantic-ai 5", "logfire"])
+def test_what_the_model_thought_is_on_the_span_of_its_answer(
+    stored: Any, sent: Callable[..., bytes], name: str, by_engine: bool
+) -> None:
     """
-    Its thinking is on the span of the model's answer, not on that of the call; nothing of it is lost.
+    A thinking part of an answer is the reasoning of that span, once in a trace; the messages stay whole beside it.
     """
-    stored(sent(*SENDERS["pydantic-ai 5"]))
+    stored(sent(*SENDERS[name]), by_engine=by_engine)
 
-    [answer] = stored.store.query(
-        "SELECT attributes['gen_ai.output.messages'] FROM spans WHERE operation = 'chat' ORDER BY ts LIMIT 1"
-    ).rows
+    thoughts = "SELECT operation, reasoning, attributes['gen_ai.output.messages'] FROM spans WHERE reasoning != ''"
+    [(operation, reasoning, messages)] = stored.store.query(thoughts).rows
 
-    assert '"type":"thinking","content":"customers looks stale"' in answer[0]
+    assert (operation, reasoning) == ("chat", "customers looks stale")
+    assert '"type":"thinking","content":"customers looks stale"' in messages
+
+
+@pytest.mark.parametrize("by_engine", [True, False])
+def test_what_the_model_thought_in_openinference(stored: Any, by_engine: bool) -> None:
+    """
+    Contents of the type `reasoning` are what the model thought, in their order; other contents are not.
+    """
+    part = "llm.output_messages.0.message.contents.{}.message_content"
+    said = {"openinference.span.kind": "LLM"}
+    for number, (kind, text) in enumerate([("reasoning", "it is stale"), ("text", "done"), ("reasoning", "drop it")]):
+        said |= {f"{part.format(number)}.type": kind, f"{part.format(number)}.text": text}
+    request = ExportTraceServiceRequest()
+    request.resource_spans.add().scope_spans.add().spans.append(_span(1, "ChatAnthropic", said))
+
+    stored(request.SerializeToString(), by_engine=by_engine)
+
+    assert stored.store.query("SELECT operation, reasoning FROM spans").rows == (("chat", "it is stale\ndrop it"),)
 
 
 def test_claude_code(stored: Any) -> None:

@@ -21,7 +21,17 @@ SPAN_NAME_PREFIX: Final = f"{OPERATION_EXECUTE_TOOL} "
 """What the conventions have in front of the tool in the name of a call's span."""
 OWN_SCOPE: Final = "forewarn"
 """The scope of our own SDK's spans: they are read as they are."""
-_KEYS: Final = {"title", "order", "telltales", "name_prefix", "kind", "pending_parent", "operations", "columns"}
+_KEYS: Final = {
+    "title",
+    "order",
+    "telltales",
+    "name_prefix",
+    "kind",
+    "pending_parent",
+    "operations",
+    "columns",
+    "thoughts",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +40,22 @@ class Alias:
 
     name: str
     column: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Thoughts:
+    """Where the span of a model's answer tells what it thought: as a part of messages in JSON, or in attributes."""
+
+    kinds: tuple[str, ...]
+    """What says that something was thought, not said."""
+    messages: str = ""
+    """The attribute with a list of messages, each a list of `parts` with `type` and `content`."""
+    begins: str = ""
+    """Or how the names of such attributes begin, ..."""
+    kind_ends: str = ""
+    """... how that of one which says the kind ends, ..."""
+    text_ends: str = ""
+    """... and what stands there instead in the name of the one with the text."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +78,8 @@ class Dialect:
     """On a start record in the shape of a finished span: the parent of the span that has begun."""
     aliases: tuple[Alias, ...] = ()
     """All other names, those for one column together and in order of preference."""
+    thoughts: Thoughts | None = None
+    """Looked for in every span of a model's answer: these shapes are used across dialects."""
 
 
 @cache
@@ -91,7 +119,12 @@ def _dialect(name: str, table: dict[str, Any]) -> Dialect:
         operations=table.get("operations", {}),
         pending_parent=table.get("pending_parent", ""),
         aliases=_aliases(name, table.get("columns", {})),
+        thoughts=_thoughts(table["thoughts"]) if "thoughts" in table else None,
     )
+
+
+def _thoughts(table: Mapping[str, Any]) -> Thoughts:
+    return Thoughts(**{**table, "kinds": tuple(table["kinds"])})
 
 
 def _aliases(dialect: str, columns: Mapping[str, list[str]]) -> tuple[Alias, ...]:

@@ -29,6 +29,8 @@ from forewarn_collector.dialects.columns import (
     VALUE_COLUMNS,
 )
 from forewarn_collector.dialects.reading import Reading, read_span
+from forewarn_collector.dialects.table import OWN_SCOPE
+from forewarn_collector.dialects.thoughts import thought
 from forewarn_collector.log.interface import Record
 from forewarn_collector.store.framing import received_unix_nano
 from forewarn_collector.tools.tool_list import ToolList, verdict
@@ -118,6 +120,8 @@ def _lifted(reading: Reading, told: Mapping[str, str], tools: ToolList) -> dict[
         "operation": reading.operation,
         "tool": reading.tool,
     }
+    if told["scope"] != OWN_SCOPE and not columns["reasoning"]:
+        columns["reasoning"] = thought(reading.said, reading.operation)
     if reading.is_call:
         listed = tools.effect(reading.tool, service=told["service"], environment=told["environment"])
         found = verdict(listed, effect=texts.get(names.EFFECT, ""), source=texts.get(names.EFFECT_SOURCE, ""))

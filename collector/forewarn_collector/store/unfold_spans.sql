@@ -55,7 +55,7 @@ SELECT
     if(toUInt32(span.status.code) <= 2, span.status.code, 0) AS status_code,
     span.status.message AS status_message,
     service, sender, host, environment, environment_claimed, key_id, received_at,
-    operation, tool,
+    operation, tool, reasoning,
     $texts,
     $values,
     multiIf(listed > declared, substring(listed, 2), declared = '', 'unknown', sent_effect) AS effect,

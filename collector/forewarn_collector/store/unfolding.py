@@ -24,14 +24,15 @@ from forewarn_collector.dialects.columns import (
     conventional,
     kinds_of,
 )
-from forewarn_collector.dialects.table import OWN_SCOPE, SPAN_NAME_PREFIX, Dialect
+from forewarn_collector.dialects.table import OWN_SCOPE, SPAN_NAME_PREFIX, Dialect, Thoughts
+from forewarn_collector.dialects.thoughts import MODEL_OPERATIONS
 from forewarn_collector.store.quoting import quoted
 from forewarn_collector.tools.tool_list import RANKED, ToolList
 
 OWN_LANDING: Final = "landing"
 LANDING: Final = "landing_of_dialects"
 
-_COMPUTED: Final = ("operation", "tool", "effect", "effect_source")
+_COMPUTED: Final = ("operation", "tool", "reasoning", "effect", "effect_source")
 """Text columns that take more than a look at one attribute."""
 
 
@@ -97,6 +98,10 @@ def _dialects(dialects: Sequence[Dialect]) -> dict[str, str]:
     return {
         "dialect": _dialect_of(dialects),
         "operation": _operation(dialects),
+        "reasoning_name": names.REASONING,
+        "own_scope": OWN_SCOPE,
+        "model_operations": _list(MODEL_OPERATIONS),
+        "thoughts": ", ".join(_thoughts(dialect.thoughts) for dialect in dialects if dialect.thoughts),
         "span_prefix": SPAN_NAME_PREFIX,
         "after_prefix": str(len(SPAN_NAME_PREFIX) + 1),
         "aliases": _array(aliases),
@@ -129,6 +134,21 @@ def _operation(dialects: Sequence[Dialect]) -> str:
     word = f"if(dialect IN ({named}), span.name, sent[{_per_dialect([d.kind for d in dialects])}].string_value)"
     meant = f"transform(concat(toString(dialect), {word}), {_array(words)}, {_array(words.values())}, '')"
     return f"multiIf({said} != '', {said}, dialect = 0, '', {meant})"
+
+
+def _thoughts(shape: Thoughts) -> str:
+    """The texts of one shape as an array; of a span that is no answer, nothing is searched."""
+    if shape.messages:
+        text, kinds = f"sent[{quoted(shape.messages)}].string_value", _array(shape.kinds)
+        messages = f"JSONExtractArrayRaw(if(answers AND multiSearchAny({text}, {kinds}), {text}, ''))"
+        parts = f"arrayFlatten(arrayMap(m -> JSONExtractArrayRaw(m, 'parts'), {messages}))"
+        thought = f"has({kinds}, JSONExtractString(p, 'type')) AND JSONType(p, 'content') = 'String'"
+        return f"arrayMap(p -> JSONExtractString(p, 'content'), arrayFilter(p -> {thought}, {parts}))"
+    named = f"startsWith(k, {quoted(shape.begins)}) AND endsWith(k, {quoted(shape.kind_ends)})"
+    kinds = "if(answers, keys, []), if(answers, mapValues(sent).string_value, [])"
+    found = f"arrayFilter((k, t) -> has({_array(shape.kinds)}, t) AND {named}, {kinds})"
+    beside = f"replaceAll(k, {quoted(shape.kind_ends)}, {quoted(shape.text_ends)})"
+    return f"arrayMap(k -> sent[{beside}].string_value, {found})"
 
 
 def _per_dialect(texts: Iterable[str]) -> str:

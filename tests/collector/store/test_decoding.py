@@ -75,6 +75,35 @@ def attributes(known: list[str]) -> st.SearchStrategy[list[KeyValue]]:
     return pairs.map(lambda found: [KeyValue(key=name, value=value) for name, value in found.items()])
 
 
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers(-9, 9) | texts,
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.sampled_from(["parts", "type"]), inner, max_size=2),
+    max_leaves=4,
+)
+parts = st.fixed_dictionaries(
+    {"type": st.sampled_from(["thinking", "reasoning", "text"]) | json_values},
+    optional={"content": texts | json_values},
+)
+messages = st.fixed_dictionaries({"role": st.just("assistant"), "parts": st.lists(parts | json_values) | json_values})
+documents = st.lists(messages | json_values, max_size=3) | json_values
+
+
+def _part(number: int, kind: AnyValue, content: AnyValue) -> list[KeyValue]:
+    name = f"llm.output_messages.0.message.contents.{number}.message_content"
+    return [KeyValue(key=f"{name}.type", value=kind), KeyValue(key=f"{name}.text", value=content)]
+
+
+in_messages = st.builds(json.dumps, documents).map(
+    lambda text: [KeyValue(key="gen_ai.output.messages", value=AnyValue(string_value=text))]
+)
+in_attributes = st.lists(
+    st.tuples(st.sampled_from([AnyValue(string_value="reasoning"), AnyValue(string_value="text")]) | values, values),
+    max_size=3,
+).map(lambda pairs: [pair for number, each in enumerate(pairs) for pair in _part(number, *each)])
+thoughts = in_messages | in_attributes | attributes(["gen_ai.output.messages"])
+"""What a model thought, in every shape in which it may be told, and in some in which it may not."""
+
+
 @st.composite
 def spoken(draw: st.DrawFn) -> list[KeyValue]:
     """Attributes as one dialect, or two at once, have them: signs, words, names, and some of the conventions'."""
@@ -92,6 +121,7 @@ def spoken(draw: st.DrawFn) -> list[KeyValue]:
                 st.sampled_from(["00f067aa0ba902b7", "0" * 16, "00F067AA0BA902B7", "0" * 15, "0" * 16 + "\n", "é" * 8])
             )
             found.append(KeyValue(key=dialect.pending_parent, value=AnyValue(string_value=parent)))
+    found += draw(st.lists(thoughts, max_size=1).map(lambda pairs: pairs[0] if pairs else []))
     for name, choices in {
         names.OPERATION_NAME: st.sampled_from(["execute_tool", "chat", ""]),
         names.TOOL_NAME: tool_names,
