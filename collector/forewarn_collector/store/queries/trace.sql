@@ -9,10 +9,11 @@ WITH found AS
 ),
 recorded AS
 (
-    SELECT environment, trace_id, span_id, ts, toUnixTimestamp64Nano(assumeNotNull(recorded_at)) AS recorded_ns
+    SELECT environment, trace_id, span_id, ts, min(toUnixTimestamp64Nano(assumeNotNull(recorded_at))) AS recorded_ns
     FROM calls
     WHERE recorded_at IS NOT NULL AND trace_id IN (SELECT trace_id FROM found)
         AND ts BETWEEN (SELECT min(first_ts) FROM found) AND (SELECT max(last_ts) FROM found)
+    GROUP BY environment, trace_id, span_id, ts
 )
 SELECT
     lower(hex(spans.trace_id)) AS trace_id,
