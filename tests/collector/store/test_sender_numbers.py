@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from forewarn.conventions import LOST_EFFECT, LOST_REASON, LOST_SEQUENCES, OPERATION_NAME, SENDER_ISSUED, SEQUENCE
 from forewarn_collector.store.clickhouse import EmbeddedStore
+from forewarn_collector.store.migrations import packaged_migrations
 
 CHUNK = 65_536
 BY_THE_ENGINE = {"filler": "x" * 70_000}
@@ -120,6 +121,20 @@ def test_what_has_no_number_is_not_counted(sender: Sender) -> None:
     sender.send(0)
 
     assert len(sender.store.query("sender-numbers", {"sender": sender.name})) == 0
+
+
+def test_what_came_before_numbers_were_kept_is_not_missing(sender: Sender) -> None:
+    """
+    A store of an earlier version has spans of a sender that goes on: only what is missing from then on is a gap.
+    """
+    sender.send(2, 3)
+    sender.store.query("TRUNCATE TABLE senders")
+    (numbering,) = (migration for migration in packaged_migrations() if migration.number == 5)
+    for statement in numbering.statements():
+        sender.store.query(statement)
+    sender.send(6)
+
+    assert sender.missing() == [(4, 5)]
 
 
 def test_a_loss_told_of_a_dead_sender_counts(sender: Sender) -> None:

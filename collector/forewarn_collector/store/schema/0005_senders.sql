@@ -25,6 +25,21 @@ ORDER BY (environment, service, sender, chunk)
 SETTINGS index_granularity = 1024, non_replicated_deduplication_window = 10000,
     fsync_after_insert = 1, fsync_part_directory = 1, min_rows_to_fsync_after_merge = 1;
 
+-- What is in the store already: of a call only its end is left, so every number up to the highest counts as arrived.
+INSERT INTO senders (environment, service, sender, chunk, numbers, first_received_at, received_at, first_ts, last_ts, host)
+SELECT environment, service, sender, intDiv(number, 65536) AS chunk, groupBitmapState(toUInt16(number % 65536)) AS numbers,
+    min(first_came) AS first_received_at, max(last_came) AS received_at, min(began) AS first_ts, max(latest) AS last_ts, max(on_host) AS host
+FROM
+(
+    SELECT environment, service, sender, max(sequence) AS highest, min(spans.received_at) AS first_came, max(spans.received_at) AS last_came,
+        min(ts) AS began, max(ts) AS latest, max(spans.host) AS on_host
+    FROM spans
+    WHERE sequence > 0 AND sender != ''
+    GROUP BY environment, service, sender
+)
+ARRAY JOIN range(1, least(highest, 10000000) + 1) AS number
+GROUP BY environment, service, sender, chunk;
+
 CREATE MATERIALIZED VIEW keep_senders TO senders AS
 SELECT environment, service, sender, intDiv(sequence, 65536) AS chunk,
     groupBitmapStateIf(toUInt16(sequence % 65536), sequence > 0) AS numbers,
