@@ -158,6 +158,18 @@ def test_the_audit_says_who_did_what(keys) -> None:
     assert old["key"].rpartition("_")[2] not in lines
 
 
+def test_a_name_forges_no_line(keys) -> None:
+    """
+    What somebody called a key is shown on the key's own line, and tells the terminal nothing.
+    """
+    keys("create", "--environment", "test", "--name", "billing\nkey.revoked\x1b[31m ü")
+
+    shown = [keys(verb).stdout for verb in ("list", "audit")]
+
+    assert [len(text.splitlines()) for text in shown] == [1, 1]
+    assert all("billing\\nkey.revoked\\x1b[31m ü" in text for text in shown)
+
+
 def test_a_change_is_written_for_the_log(keys, tmp_path: Path) -> None:
     """
     The event is in the journal from the moment of the change; whoever serves the folder next publishes it.

@@ -68,9 +68,8 @@ def list_keys(data: Data = None, config: Config = None, as_json: Json = False) -
         typer.echo(json.dumps([_described(key) for key in keys]))
         return
     for key in keys:
-        typer.echo(
-            f"{key.id:<28} {key.environment:<14} {key.created_at:%Y-%m-%d %H:%M}  {_state(key):<26} {key.name}".rstrip()
-        )
+        made, name = f"{key.created_at:%Y-%m-%d %H:%M}", _on_one_line(key.name)
+        typer.echo(f"{key.id:<28} {key.environment:<14} {made}  {_state(key):<26} {name}".rstrip())
     if not keys:
         typer.echo("no keys yet; make one: forewarn keys create --environment production")
 
@@ -156,7 +155,7 @@ def audit(data: Data = None, config: Config = None, as_json: Json = False) -> No
         return
     for change in changes:
         who = f"{change.by.user}@{change.by.host}"
-        detail = " ".join(f"{name}={value}" for name, value in change.detail.items() if value)
+        detail = " ".join(f"{name}={_on_one_line(value)}" for name, value in change.detail.items() if value)
         typer.echo(f"{change.at:%Y-%m-%d %H:%M:%S}  {change.kind:<12} {change.key_id:<28} {who:<28} {detail}".rstrip())
     if not changes:
         typer.echo("nothing was done to a key yet")
@@ -175,6 +174,11 @@ def _ring(data: Path | None, config: Path | None) -> Iterator[KeyRing]:
 
         with key_ring(load({"data": data}, config=config).settings.data) as ring:
             yield ring
+
+
+def _on_one_line(text: str) -> str:
+    """A name can neither look like a line of this list nor speak to the terminal."""
+    return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in text)
 
 
 def _state(key: KeyInfo) -> str:
