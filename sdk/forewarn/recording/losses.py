@@ -16,7 +16,17 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
-from forewarn.conventions import Effect, LossReason
+from forewarn.conventions import (
+    LOST_COUNT,
+    LOST_EFFECT,
+    LOST_REASON,
+    LOST_SEQUENCES,
+    OPERATION_LOSS,
+    OPERATION_NAME,
+    Effect,
+    LossReason,
+)
+from forewarn.recording.interface import Attributes
 
 MOST_RANGES: Final = 32_768
 """How many ranges of numbers are remembered. What lies beyond is counted, and stays an unexplained gap."""
@@ -32,6 +42,21 @@ class Loss:
     effect: Effect
     sequences: str
     count: int
+
+    @property
+    def attributes(self) -> Attributes:
+        """What the record of it says, whoever writes it."""
+        return {
+            OPERATION_NAME: OPERATION_LOSS,
+            LOST_SEQUENCES: self.sequences,
+            LOST_COUNT: self.count,
+            LOST_REASON: self.reason.value,
+            LOST_EFFECT: self.effect.value,
+        }
+
+    @property
+    def message(self) -> str:
+        return f"{self.count} records of this sender are lost: {self.reason}"
 
 
 Lost: TypeAlias = Callable[[LossReason, Iterable[int], Effect], None]

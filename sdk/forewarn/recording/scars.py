@@ -13,18 +13,9 @@ from collections.abc import Iterable
 from contextlib import suppress
 from typing import Final
 
-from forewarn.conventions import (
-    LOST_COUNT,
-    LOST_EFFECT,
-    LOST_REASON,
-    LOST_SEQUENCES,
-    OPERATION_LOSS,
-    OPERATION_NAME,
-    Effect,
-    LossReason,
-)
+from forewarn.conventions import OPERATION_LOSS, Effect, LossReason
 from forewarn.recording.claims import SEGMENT_SUFFIX, Claim
-from forewarn.recording.interface import Attributes, FrameKind
+from forewarn.recording.interface import FrameKind
 from forewarn.recording.losses import Loss, Ranges
 from forewarn.recording.records import Opening, template
 from forewarn.recording.segments import encode_frame, encode_header
@@ -53,14 +44,6 @@ def leave_scar(claim: Claim, resource: bytes, *, reason: LossReason, lost: Itera
 
 def _record(loss: Loss) -> bytes:
     at_ns = time.time_ns()
-    attributes: Attributes = {
-        OPERATION_NAME: OPERATION_LOSS,
-        LOST_SEQUENCES: loss.sequences,
-        LOST_COUNT: loss.count,
-        LOST_REASON: loss.reason.value,
-        LOST_EFFECT: loss.effect.value,
-    }
     ids = os.urandom(16), os.urandom(8), b""
-    span = Opening(ids, template(OPERATION_LOSS, attributes), at_ns)
-    text = f"{loss.count} records of this sender are lost: {loss.reason}"
-    return b"".join((span.head, _END_TIME, fixed64(at_ns), span.body, status_error(text)))
+    span = Opening(ids, template(OPERATION_LOSS, loss.attributes), at_ns)
+    return b"".join((span.head, _END_TIME, fixed64(at_ns), span.body, status_error(loss.message)))

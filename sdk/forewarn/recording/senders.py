@@ -13,10 +13,6 @@ from collections.abc import Callable
 from typing import Protocol
 
 from forewarn.conventions import (
-    LOST_COUNT,
-    LOST_EFFECT,
-    LOST_REASON,
-    LOST_SEQUENCES,
     OPERATION_LOSS,
     OPERATION_NAME,
     OPERATION_SENDER,
@@ -58,15 +54,7 @@ class SelfPortrait:
 
     def loss(self, sequence: int, loss: Loss) -> bytes:
         """Which records will never come."""
-        attributes: Attributes = {
-            OPERATION_NAME: OPERATION_LOSS,
-            LOST_SEQUENCES: loss.sequences,
-            LOST_COUNT: loss.count,
-            LOST_REASON: loss.reason.value,
-            LOST_EFFECT: loss.effect.value,
-        }
-        text = f"{loss.count} records of this sender are lost: {loss.reason}"
-        return self._moment(sequence, OPERATION_LOSS, attributes, status_error(text))
+        return self._moment(sequence, OPERATION_LOSS, loss.attributes, status_error(loss.message))
 
     def _moment(self, sequence: int, name: str, attributes: Attributes, *closing: bytes) -> bytes:
         self._trace = self._trace or self._random_bytes(16)
