@@ -120,7 +120,7 @@ _OPAQUE: Final = (
 )
 
 # A value in quotes goes to its closing quote, which is escaped as the opening one is; a bare one to the next delimiter.
-_QUOTE: Final = r"(?P<quote>\\*[\"'])"
+_QUOTE: Final = r"[bB]?(?P<quote>\\*[\"'])"
 _QUOTED: Final = r"(?(quote)(?:(?!(?P=quote))(?:\\.|.))+"
 _BARE: Final = r"[^\s\"',;&)}\]\\]{3,}"
 # What code and documents put where a value would stand: nothing, a type, a call, a variable, dots.
@@ -129,7 +129,7 @@ _NO_VALUE: Final = (
     r"|[a-z_.]+[(\[]|\$\{|\$\(|\{\{|<[a-z][\w -]*>|\.\.\.|\*{3,}(?!\w)|%\(?s\b)"
 )
 _TEXT_NAMES: Final = (
-    r"(?:pass[_-]?(?:words?|wd|phrase|code)|pwd|secret|token|credentials?"
+    r"(?:[a-z][_-]?pass|pass[_-]?(?:words?|wd|phrase|code)|pwd|secret|token|credentials?"
     r"|(?:api|access|account|private|secret|signing|encryption)[_-]?key|connection[_-]?string"
     r"|ssn|card[_-]?number|cvv)"
 )
@@ -146,6 +146,9 @@ _ENDS: Final = (
         "passwd",
         "passphrase",
         "passcode",
+        "_pass",
+        "-pass",
+        "Pass",
         "pwd",
         "secret",
         "token",
@@ -186,7 +189,7 @@ _NAMED: Final = (
     Shape(
         "",
         ('"', "'"),
-        rf"(?i:{'|'.join(IN_NAMES)})[\w.-]*{_AFTER_NAME}\\*[\"']",
+        rf"(?i:{'|'.join(IN_NAMES)})[\w.-]*{_AFTER_NAME}[bB]?\\*[\"']",
         rf"(?P<keep>(?<!\.){_NAME_START}(?P<name>[\w.-]{{2,40}}+){_AFTER_NAME}{_QUOTE}){_NO_MARK}{_QUOTED}|(?!))",
     ),
     # SQL: PASSWORD 'x', PASSWORD('x'), = N'x', IDENTIFIED WITH plugin BY 'x', SECRET 'x'.
@@ -241,9 +244,12 @@ _COUNTED: Final = (
     "max|next|page|continuation|eos|bos|pad|unk|mask|stop|special|sep|start|end|per|last|first|sync|cancel"
 )
 """Tokens that are no secrets: of a language model, of a list's next page."""
+_LOGINS: Final = ("db", "database", "smtp", "mail", "ftp", "ssh", "redis", "mysql", "postgres", "pg", "admin", "user")
+"""Whose `pass` is a password: `DB_PASS`, `smtpPass`; others pass tests, or are boarding passes."""
 _NAMES: Final = re.compile(
     rf"""(?:
-        (?P<password> pass_?(?:words?|wd|phrase|code) | (?<![a-z])pwd )
+        (?P<password> pass(?:_?(?:words?|wd|phrase|code)|{"|".join(f"(?<={word}_pass)" for word in _LOGINS)})
+          | (?<![a-z])pwd )
       | (?P<secret> secrets? )
       | (?P<key> (?:api|access|account|private|signing|encryption|ssh|service_?account|master|integration)_?keys? )
       | (?P<credential> credentials? | (?<![a-z])creds )
@@ -263,7 +269,8 @@ _NAMES: Final = re.compile(
     re.VERBOSE | re.ASCII | re.IGNORECASE,
 )
 NAMES_LOOK: Final = (
-    r"(?i:pass[_ -]?(?:word|wd|phrase|code)|pwd|secret|credential|creds|cookie|dsn|conn[_ -]?str|cvv|cvc|ssn"
+    r"(?i:pass[_ -]?(?:word|wd|phrase|code)"
+    rf"|(?:{'|'.join(_LOGINS)})[_ -]?pass|pwd|secret|credential|creds|cookie|dsn|conn[_ -]?str|cvv|cvc|ssn"
     r"|(?:api|access|account|private|signing|encryption|ssh|service[_ -]?account|master|integration)[_ -]?key"
     r"|connection[_ -]?(?:string|uri)|card[_ -]?n[uo]|social[_ -]?security|jwt|otp|csrf|xsrf|bearer[^ ]"
     r"|(?:auth(?:orization|entication)?|token|session(?:[_ -]?(?:id|key|cookie))?)"

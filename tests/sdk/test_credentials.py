@@ -37,6 +37,8 @@ from forewarn.credentials import name_of_secret
         "private_key",
         "privateKey",
         "cookie",
+        "DB_PASS",
+        "smtpPass",
         "Set-Cookie",
         "session",
         "session_id",
@@ -67,6 +69,8 @@ def test_telling_names(name: str) -> None:
     [
         "author",
         "authority",
+        "bypass",
+        "boarding_pass",
         "authored_by",
         "tokens",
         "max_tokens",

@@ -329,3 +329,18 @@ def test_ordinary_texts_stay(text: str) -> None:
     Prose and SQL are left alone.
     """
     assert redact_text(text) == (text, 0)
+
+
+@pytest.mark.parametrize(
+    ("text", "kept"),
+    [
+        ("{'password': b'tr0ub4dor', 'user': 'ann'}", "{'password': b'[redacted]', 'user': 'ann'}"),
+        ("SMTP_PASS=tr0ub4dor", "SMTP_PASS=[redacted]"),
+        ("dbPass: tr0ub4dor", "dbPass: [redacted]"),
+    ],
+)
+def test_printed_bytes_and_short_names_of_passwords_are_seen(text: str, kept: str) -> None:
+    """
+    A dict of bytes that was printed, and the `_PASS` of a service, as error texts and shells have them.
+    """
+    assert short(redact_text(text)[0]) == kept
