@@ -19,10 +19,12 @@ import re2  # type: ignore[import-untyped]  # it has no stubs
 from google.protobuf.message import Message
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
+from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, ScopeSpans
 
 from forewarn.credentials import NAMES_LOOK, SHAPES
 from forewarn.redaction import EVERYTHING, Rules, is_value_key
 from forewarn.redaction import Redactor as TextRedactor
+from forewarn_collector.dialects.table import dialects
 
 LONGEST_TEXT: Final = 256 << 10
 """A longer one in which there may be something is replaced whole: looking through it would hold up everybody else."""
@@ -32,6 +34,10 @@ _LOOK_MEMORY: Final = 64 << 20
 _SPELT_OUT: Final = r"\\u00[4-7][0-9A-Fa-f]"
 """A letter that JSON need not escape: whoever does may mean to hide the name that it is in."""
 _KEY_BYTES: Final = 32
+_CONVERSATIONS: Final = frozenset(
+    alias.name for dialect in dialects() for alias in dialect.aliases if alias.column == "conversation_id"
+)
+"""Where a dialect has the id of a conversation, though its name may be that of a session's cookie."""
 
 
 class Redactor:
@@ -81,6 +87,12 @@ def _parts(request: ExportTraceServiceRequest) -> Iterator[Message]:
             yield from scope_spans.spans
 
 
+def _described(request: ExportTraceServiceRequest) -> Iterator[ResourceSpans | ScopeSpans]:
+    for resource_spans in request.resource_spans:
+        yield resource_spans
+        yield from resource_spans.scope_spans
+
+
 class Cleaning:
     """The cleaning of one request."""
 
@@ -108,6 +120,8 @@ class Cleaning:
         for part in _parts(request):
             if self._may_hide(part.SerializeToString()):
                 self._walk.message(part)
+        for described in _described(request):
+            self._walk.texts(described, "schema_url", described.schema_url, repeated=False)
         return request.SerializeToString() if self.count > before else body
 
     def _may_hide(self, encoded: bytes) -> bool:
@@ -137,7 +151,7 @@ class _Walk:
 
     def named(self, attribute: KeyValue) -> None:
         what = self.redactor.name(attribute.key)
-        if what:
+        if what and attribute.key not in _CONVERSATIONS:
             self.hide(attribute.value, what)
 
     def hide(self, value: AnyValue, what: str) -> None:

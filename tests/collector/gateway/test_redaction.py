@@ -108,6 +108,31 @@ def test_a_value_under_a_telling_name_is_hidden_whatever_it_is(name: str, value:
         assert cleaned.count == 1
 
 
+def test_the_urls_of_schemas_are_looked_through(otlp: Any) -> None:
+    """
+    They stand beside the spans, and are in the log like everything else.
+    """
+    request = ExportTraceServiceRequest.FromString(otlp.record(otlp.span()).value)
+    request.resource_spans[0].schema_url = f"https://ann:{SECRET}@schemas.internal/1"
+    request.resource_spans[0].scope_spans[0].schema_url = f"https://schemas.internal/1?token={SECRET}"
+
+    found = clean(request.SerializeToString())
+
+    assert SECRET.encode() not in found.value
+    assert found.count == 2
+
+
+def test_the_id_of_a_conversation_stays(otlp: Any) -> None:
+    """
+    Where a dialect keeps it under a session's name; of any other session the id is hidden.
+    """
+    kept = otlp.span(attributes={"langsmith.metadata.session_id": "s-1"})
+    hidden = otlp.span(attributes={"http.session_id": SECRET})
+
+    assert b"s-1" in clean(otlp.record(kept).value).value
+    assert SECRET.encode() not in clean(otlp.record(hidden).value).value
+
+
 def test_what_holds_nothing_is_the_very_same_bytes(otlp: Any) -> None:
     """
     Ordinary names, counts of tokens and ids of sessions are no reason to write a body anew.
