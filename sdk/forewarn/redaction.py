@@ -226,17 +226,6 @@ def redact_text(text: str) -> tuple[str, int]:
     return redactor.text(text), redactor.count
 
 
-# Bridge until values.py, declarations.py and encoding.py use the names above; to be deleted with that change.
-from forewarn.suspicion import is_suspect_json  # noqa: E402, F401
-
-MARK = "[redacted]"
-LONGEST_NAME = 200
-
-
-def is_secret_name(name: str) -> bool:
-    return bool(name_of_secret(name))
-
-
 def redact_cut(text: str, limit: int) -> tuple[str, int]:
     """The same of as much of the text as the limit allows."""
     redacted, count = redact_text(text[: limit + MARGIN])
