@@ -107,11 +107,13 @@ def test_a_trace_is_shown_to_the_reader_only(server: Any, trace: str) -> None:
 
 def test_the_first_start_tells_how_to_point_an_agent_at_it(tmp_path: Path) -> None:
     """
-    A person gets lines to copy, once. SIGTERM and Ctrl-C end it in order; its keys and its reader outlive it.
+    A person gets lines to copy, once. SIGTERM, Ctrl-C and the end of the terminal end it in order; its keys and its
+    reader outlive it.
     """
-    first, second = (_told(tmp_path, ended_by=number) for number in (signal.SIGTERM, signal.SIGINT))
+    endings = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+    first, second, third = (_told(tmp_path, ended_by=number) for number in endings)
 
-    assert (first.status, second.status) == (0, 0)
+    assert (first.status, second.status, third.status) == (0, 0, 0)
     assert (first.errors, second.errors) == ("", "")
     assert re.search(r"^  export FOREWARN_ENDPOINT=http://127\.0\.0\.1:\d+$", first.said, re.MULTILINE)
     assert re.search(r"^  export FOREWARN_KEY=fwk_production_\w+$", first.said, re.MULTILINE)

@@ -112,6 +112,8 @@ def _stop_on_signals(house: House) -> None:
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, stop)
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # `nohup` means it
+        signal.signal(signal.SIGHUP, stop)
 
 
 def _renew_on_sighup(house: House) -> None:
