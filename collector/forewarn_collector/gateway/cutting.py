@@ -59,22 +59,34 @@ def _runs(data: bytes, at: int, end: int, *, tag: int, most: int) -> tuple[bytes
     """All fields but those of the tag; and those, up to `most` bytes of them together."""
     beside: list[bytes] = []
     runs: list[_Run] = []
-    first = -1
     while at < end:
-        start = at
+        start, at = at, _behind_row(data, at, end, tag=tag, most=most)
+        if at > start:
+            runs.append(_Run(start, at, -1))
+            continue
         found, content, at = field_at(data, start)
         if at > end:
             raise DecodeError("a field ends behind its message")
-        is_large = at - start > most
-        if first >= 0 and (found != tag or is_large or at - first > most):
-            runs.append(_Run(first, start, -1))
-            first = -1
-        if found != tag:
-            beside.append(data[start:at])
-        elif is_large:
+        if found == tag:
             runs.append(_Run(start, at, content))
-        elif first < 0:
-            first = start
-    if first >= 0:
-        runs.append(_Run(first, end, -1))
+        else:
+            beside.append(data[start:at])
     return b"".join(beside), runs
+
+
+def _behind_row(data: bytes, at: int, end: int, *, tag: int, most: int) -> int:
+    """Behind the fields of this tag that stand here, `most` bytes of them; where none does, here."""
+    last = min(end, at + most)
+    while at < end and data[at] == tag:
+        low = data[at + 1]
+        # Written out for lengths of one and two bytes: this is done for every span.
+        if low <= 0x7F:
+            stop = at + 2 + low
+        elif (high := data[at + 2]) <= 0x7F:
+            stop = at + 3 + (low & 0x7F | high << 7)
+        else:
+            stop = field_at(data, at)[2]
+        if stop > last:
+            break
+        at = stop
+    return at

@@ -109,6 +109,13 @@ def test_what_is_no_request_is_refused(otlp: Any, damage: Any) -> None:
         list(pieces(damage(body)))
 
 
+def test_an_empty_message_at_the_end_is_one(otlp: Any) -> None:
+    """Two bytes, and nothing behind them."""
+    body = otlp.request(*[otlp.span(number, attributes={"a": LONG}) for number in range(1, 40)])
+
+    assert told(*pieces(body + b"\x0a\x00")) == told(body)
+
+
 def test_fields_that_nobody_knows_go_along(otlp: Any) -> None:
     """Of every wire type: whether they are taken is decided where all requests are read."""
     body = otlp.request(*[otlp.span(number, attributes={"a": LONG}) for number in range(1, 40)])
