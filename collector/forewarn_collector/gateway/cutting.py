@@ -36,23 +36,25 @@ def pieces(request: bytes) -> Iterator[bytes]:
         yield request
         return
     try:
-        yield from _cut(request, 0, len(request), most=PIECE_BYTES)
+        for parts in _cut(request, 0, len(request), most=PIECE_BYTES):
+            yield b"".join(parts)
     except IndexError as error:
         raise DecodeError("it ends too early") from error
 
 
-def _cut(data: bytes, at: int, end: int, *, most: int, depth: int = 0) -> Iterator[bytes]:
-    """One message's content in pieces, each of which is content for such a message."""
-    beside, runs = _runs(data, at, end, tag=_TAGS[depth], most=most)
+def _cut(data: bytes, at: int, end: int, *, most: int, depth: int = 0) -> Iterator[list[bytes | memoryview]]:
+    """One message's content in pieces, each of which is content for such a message; copied once, where it is joined."""
+    tag = _TAGS[depth]
+    beside, runs = _runs(data, at, end, tag=tag, most=most)
     if _BESIDE * len(beside) > most:
         most = _BESIDE * len(beside)
-        beside, runs = _runs(data, at, end, tag=_TAGS[depth], most=most)
+        beside, runs = _runs(data, at, end, tag=tag, most=most)
     for run in runs or [_Run(end, end, -1)]:
         if run.content < 0 or depth + 1 == len(_TAGS):
-            yield beside + data[run.start : run.stop]
+            yield [beside, memoryview(data)[run.start : run.stop]]
             continue
         for inner in _cut(data, run.content, run.stop, most=most, depth=depth + 1):
-            yield b"".join((beside, bytes([_TAGS[depth]]), varint(len(inner)), inner))
+            yield [beside, bytes([tag]), varint(sum(map(len, inner))), *inner]
 
 
 def _runs(data: bytes, at: int, end: int, *, tag: int, most: int) -> tuple[bytes, list[_Run]]:
