@@ -14,12 +14,16 @@ import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
-from sqlalchemy import Engine
+from sqlalchemy import Engine, select
 
 from forewarn import conventions as c
+from forewarn_alerts.incidents import Incidents
+from forewarn_alerts.metrics import AlertsMetrics
 from forewarn_alerts.notify.interface import Answer, Delivered, Message, Page, TargetType
 from forewarn_alerts.rules.engine import RuleSet
 from forewarn_alerts.rules.loading import load_rules
+from forewarn_alerts.tables import INCIDENTS
+from forewarn_alerts.watcher import Watcher
 from forewarn_collector.log.interface import Record
 from forewarn_collector.log.memory import MemoryLog
 from forewarn_collector.state.engine import open_state
@@ -147,6 +151,37 @@ class RememberingTarget:
         self.closed = True
 
 
+class World:
+    """One installation of which the watcher can be started anew."""
+
+    def __init__(self, kit: Any, rules: Any = None) -> None:
+        self.kit = kit
+        self.engine = kit.engine()
+        self.log = kit.log()
+        self.rules = rules or load_rules()
+        self.start()
+
+    def start(self) -> None:
+        self.incidents = Incidents(self.engine, {"oncall": ["pager", "chat"]}, clock_ns=self.kit.clock)
+        self.metrics = AlertsMetrics()
+        self.watcher = Watcher(self.log, self.rules, self.incidents, clock_ns=self.kit.clock, metrics=self.metrics)
+
+    def settle(self) -> None:
+        while self.watcher.step():
+            pass
+        self.watcher.step()
+
+    def rows(self, table: Any) -> list[Any]:
+        with self.engine.connect() as connection:
+            return list(connection.execute(select(table)).all())
+
+    def counted(self, name: str, **labels: str) -> float:
+        return self.metrics.registry.get_sample_value(name, labels) or 0.0
+
+    def opened(self) -> list[str]:
+        return [row.rule for row in self.rows(INCIDENTS)]
+
+
 @dataclass
 class Kit:
     """What tests of these rooms build with."""
@@ -159,6 +194,9 @@ class Kit:
 
     folder: Path
     clock: Clock
+
+    def world(self, rules: RuleSet | None = None) -> World:
+        return World(self, rules)
 
     def engine(self, name: str = "state") -> Engine:
         return open_state(f"sqlite:///{self.folder / name}.sqlite3")
@@ -182,3 +220,8 @@ class Kit:
 @pytest.fixture
 def kit(tmp_path: Path) -> Kit:
     return Kit(tmp_path, Clock())
+
+
+@pytest.fixture
+def world(kit: Kit) -> World:
+    return kit.world()

@@ -13,60 +13,23 @@ import msgspec
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
-from sqlalchemy import event, select
+from sqlalchemy import event
 from sqlalchemy.exc import OperationalError
 
 from forewarn.conventions import EFFECT, REASONING_AT, Topic
 from forewarn_alerts import metrics
 from forewarn_alerts.incidents import Incidents
-from forewarn_alerts.metrics import AlertsMetrics
 from forewarn_alerts.notify.interface import Page
 from forewarn_alerts.rules import load_rules
 from forewarn_alerts.tables import HITS, INCIDENTS, OPEN_CALLS, OUTBOX
-from forewarn_alerts.watcher import CHUNK_RECORDS, COMMIT_EVERY_NS, GROUP, TOPICS, Watcher
+from forewarn_alerts.watcher import COMMIT_EVERY_NS, GROUP, TOPICS, Watcher
 from forewarn_collector.log.interface import Committed, TopicPartition
 
 BAD_RULE = "title: Bad\nseverity: info\non: start\nwhen: call.arguments.nope == 1\n"
 WRITES = "title: W\nseverity: info\non: missing_end\nafter: 10s\nwhen: call.effect == 'write'\n"
 
 
-class World:
-    """One installation of which the watcher can be started anew."""
-
-    def __init__(self, kit: Any, rules: Any = None) -> None:
-        self.kit = kit
-        self.engine = kit.engine()
-        self.log = kit.log()
-        self.rules = rules or load_rules()
-        self.start()
-
-    def start(self) -> None:
-        self.incidents = Incidents(self.engine, {"oncall": ["pager", "chat"]}, clock_ns=self.kit.clock)
-        self.metrics = AlertsMetrics()
-        self.watcher = Watcher(self.log, self.rules, self.incidents, clock_ns=self.kit.clock, metrics=self.metrics)
-
-    def settle(self) -> None:
-        while self.watcher.step():
-            pass
-        self.watcher.step()
-
-    def rows(self, table: Any) -> list[Any]:
-        with self.engine.connect() as connection:
-            return list(connection.execute(select(table)).all())
-
-    def counted(self, name: str, **labels: str) -> float:
-        return self.metrics.registry.get_sample_value(name, labels) or 0.0
-
-    def opened(self) -> list[str]:
-        return [row.rule for row in self.rows(INCIDENTS)]
-
-
-@pytest.fixture
-def world(kit: Any) -> World:
-    return World(kit)
-
-
-def test_a_destructive_call_opens_one_incident_for_every_target(world: World, kit: Any) -> None:
+def test_a_destructive_call_opens_one_incident_for_every_target(world: Any, kit: Any) -> None:
     """
     The incident, its hit and a delivery for each target of the route are there together.
     """
@@ -87,7 +50,7 @@ def test_a_destructive_call_opens_one_incident_for_every_target(world: World, ki
 
 @pytest.mark.parametrize(("written_at", "before_ms"), [(-800_000_000, 800), (None, None)])
 def test_a_page_says_how_long_before_the_agent_reasoned(
-    world: World, kit: Any, written_at: int | None, before_ms: int | None
+    world: Any, kit: Any, written_at: int | None, before_ms: int | None
 ) -> None:
     """
     The start record itself carries the time, so that the page never waits for the reasoning's own record.
@@ -101,7 +64,7 @@ def test_a_page_says_how_long_before_the_agent_reasoned(
     assert page.reasoned_before_ms == before_ms
 
 
-def test_an_identical_call_joins_and_a_different_one_pages(world: World, kit: Any) -> None:
+def test_an_identical_call_joins_and_a_different_one_pages(world: Any, kit: Any) -> None:
     """
     Deduplication never swallows a different destructive call.
     """
@@ -115,7 +78,7 @@ def test_an_identical_call_joins_and_a_different_one_pages(world: World, kit: An
     assert len(world.rows(OUTBOX)) == 4
 
 
-def test_the_same_call_of_another_service_is_another_incident(world: World, kit: Any) -> None:
+def test_the_same_call_of_another_service_is_another_incident(world: Any, kit: Any) -> None:
     """
     Two services with one name for an agent and a tool drop two tables, not one.
     """
@@ -127,7 +90,7 @@ def test_the_same_call_of_another_service_is_another_incident(world: World, kit:
     assert [row.hits for row in world.rows(INCIDENTS)] == [1, 1]
 
 
-def test_an_identical_call_after_the_repeat_interval_pages_again(world: World, kit: Any) -> None:
+def test_an_identical_call_after_the_repeat_interval_pages_again(world: Any, kit: Any) -> None:
     """
     An hour later nobody remembers the first page.
     """
@@ -142,7 +105,7 @@ def test_an_identical_call_after_the_repeat_interval_pages_again(world: World, k
     assert world.opened() == ["destructive-in-production"] * 2
 
 
-def test_start_records_are_taken_before_bulk(world: World, kit: Any) -> None:
+def test_start_records_are_taken_before_bulk(world: Any, kit: Any) -> None:
     """
     A start record waits for one small piece of bulk at the most.
     """
@@ -159,7 +122,7 @@ def test_start_records_are_taken_before_bulk(world: World, kit: Any) -> None:
     assert world.counted(metrics.RECORDS) < 6
 
 
-def test_positions_are_committed_after_the_findings(world: World, kit: Any) -> None:
+def test_positions_are_committed_after_the_findings(world: Any, kit: Any) -> None:
     """
     What the state refused is read again after a crash.
     """
@@ -181,7 +144,7 @@ def test_positions_are_committed_after_the_findings(world: World, kit: Any) -> N
     assert world.log.consumer(GROUP, TOPICS).committed(TopicPartition(Topic.STARTS, 0)) == Committed(1)
 
 
-def test_a_replay_of_everything_pages_nothing_twice(world: World, kit: Any) -> None:
+def test_a_replay_of_everything_pages_nothing_twice(world: Any, kit: Any) -> None:
     """
     Offsets may go back to the beginning, of both topics or of one.
     """
@@ -202,117 +165,11 @@ def test_a_replay_of_everything_pages_nothing_twice(world: World, kit: Any) -> N
     assert (world.rows(INCIDENTS), world.rows(HITS), len(world.rows(OUTBOX))) == before
 
 
-def test_a_call_without_an_end_pages_when_its_time_is_over(world: World, kit: Any) -> None:
-    """
-    Not before, and once.
-    """
-    kit.send(world.log, kit.Call())
-    world.settle()
-    kit.clock.advance(59.9)
-    world.settle()
-    assert world.opened() == ["destructive-in-production"]
-
-    kit.clock.advance(0.2)
-    world.settle()
-    kit.clock.advance(600)
-    world.settle()
-
-    assert world.opened() == ["destructive-in-production", "outcome-unknown"]
-    assert world.rows(OPEN_CALLS) == []
-
-
-def test_an_end_that_is_read_first_counts(world: World, kit: Any) -> None:
-    """
-    Two topics keep no order between them.
-    """
-    kit.send(world.log, kit.Call(), ended=True)
-    world.settle()
-
-    kit.send(world.log, kit.Call())
-    world.settle()
-    kit.clock.advance(120)
-    world.settle()
-
-    assert world.opened() == ["destructive-in-production"]
-
-
-def test_a_late_end_does_not_take_the_page_back_or_repeat_it(world: World, kit: Any) -> None:
-    """
-    The call ended after its page: it is forgotten quietly.
-    """
-    kit.send(world.log, kit.Call())
-    world.settle()
-    kit.clock.advance(61)
-    world.settle()
-
-    kit.send(world.log, kit.Call(), ended=True)
-    world.settle()
-    kit.clock.advance(61)
-    world.settle()
-
-    assert world.opened() == ["destructive-in-production", "outcome-unknown"]
-
-
-def test_a_watcher_that_lags_does_not_page_falsely(world: World, kit: Any) -> None:
-    """
-    An end that the log held at the deadline counts, though the watcher reads it long after.
-    """
-    call = kit.Call(effect="read")
-    bulk = kit.request(call, *(call.span(ended=True) for _ in range(2000)))
-    kit.send(world.log, kit.Call())
-    world.watcher.step()
-    for _ in range(4):
-        world.log.append(Topic.SPANS, bulk, headers=call.headers).result()
-    kit.send(world.log, kit.Call(), ended=True)
-    kit.clock.advance(300)
-
-    for _ in range(3):
-        world.watcher.step()
-        assert world.opened() == ["destructive-in-production"]
-    world.settle()
-
-    assert world.opened() == ["destructive-in-production"]
-
-
-def test_a_restart_forgets_no_deadline_and_reads_on_before_it_pages(world: World, kit: Any) -> None:
-    """
-    Two calls were open when the watcher died; one ended while it was away.
-    """
-    kit.send(world.log, kit.Call(number=1))
-    kit.send(world.log, kit.Call(number=2))
-    world.watcher.step()
-    kit.send(world.log, kit.Call(number=1), ended=True)
-    kit.clock.advance(3600)
-
-    world.start()
-    world.settle()
-
-    overdue = [row for row in world.rows(INCIDENTS) if row.rule == "outcome-unknown"]
-    assert [row.group_key.split("\n")[0] for row in overdue] == [kit.Call(number=2).trace_id]
-
-
-def test_a_topic_that_was_never_read_is_read_before_anyone_is_paged(world: World, kit: Any) -> None:
-    """
-    The watcher died before its first commit: it knows no position, and the end is still unread.
-    """
-    kit.send(world.log, kit.Call())
-    world.watcher.step()
-    for number in range(2, CHUNK_RECORDS + 1):  # the first chunk is just full: nothing of the other topic fits in
-        kit.send(world.log, kit.Call(number=number, effect="read"))
-    kit.send(world.log, kit.Call(), ended=True)
-    kit.clock.advance(3600)
-
-    world.start()
-    world.settle()
-
-    assert world.opened() == ["destructive-in-production"]
-
-
 def test_starts_in_the_bulk_topic_count_too(kit: Any) -> None:
     """
     Records of `write` calls travel through the spool, with everything else.
     """
-    world = World(kit, kit.rules(writes=WRITES))
+    world = kit.world(kit.rules(writes=WRITES))
     kit.send(world.log, kit.Call(number=1, effect="write"), topic=Topic.SPANS)
     kit.send(world.log, kit.Call(number=2, effect="write"), topic=Topic.SPANS)
     kit.send(world.log, kit.Call(number=2, effect="write"), ended=True)
@@ -324,7 +181,7 @@ def test_starts_in_the_bulk_topic_count_too(kit: Any) -> None:
     assert world.opened() == ["writes"]
 
 
-def test_what_a_record_says_twice_is_what_it_says_first(world: World, kit: Any) -> None:
+def test_what_a_record_says_twice_is_what_it_says_first(world: Any, kit: Any) -> None:
     """
     As in the store: an effect behind the one that counts hides no call.
     """
@@ -341,7 +198,7 @@ def test_an_awaited_rule_that_is_gone_is_forgotten(kit: Any) -> None:
     """
     Its file was removed while a call was open: nobody asked to be told any more.
     """
-    world = World(kit, kit.rules(writes=WRITES))
+    world = kit.world(kit.rules(writes=WRITES))
     kit.send(world.log, kit.Call(effect="write"))
     world.settle()
 
@@ -357,7 +214,7 @@ def test_a_rule_that_fails_raises_its_own_incident(kit: Any, caplog: pytest.LogC
     """
     It is counted, logged, and told to those whom the rule would have told; once, not for every record.
     """
-    world = World(kit, kit.rules(bad=BAD_RULE))
+    world = kit.world(kit.rules(bad=BAD_RULE))
     for number in range(1, 30):
         kit.send(world.log, kit.Call(number=number))
 
@@ -373,7 +230,7 @@ def test_a_rule_that_fails_raises_its_own_incident(kit: Any, caplog: pytest.LogC
     assert "rule bad failed on span" in caplog.text
 
 
-def test_a_record_that_nobody_can_read_does_not_stop_the_road(world: World, kit: Any) -> None:
+def test_a_record_that_nobody_can_read_does_not_stop_the_road(world: Any, kit: Any) -> None:
     """
     It is counted and skipped; its neighbours still page.
     """
@@ -387,7 +244,7 @@ def test_a_record_that_nobody_can_read_does_not_stop_the_road(world: World, kit:
     assert world.opened() == ["destructive-in-production"]
 
 
-def test_the_running_watcher_waits_out_trouble_and_stops_when_told(world: World, kit: Any) -> None:
+def test_the_running_watcher_waits_out_trouble_and_stops_when_told(world: Any, kit: Any) -> None:
     """
     A state that cannot be reached for a moment loses nothing.
     """
