@@ -26,7 +26,7 @@ LANGSMITH = {
 
 @cache
 def _sent(script: str, *arguments: str) -> bytes:
-    command = [sys.executable, "-W", "ignore", str(SENDERS / f"{script}.py"), *arguments]
+    command = [sys.executable, "-W", "ignore", str(SENDERS / f"{script}.py"), *arguments, "stdout"]
     environment = os.environ | (LANGSMITH if script == "langsmith_runs" else {})
     return subprocess.run(command, check=True, capture_output=True, timeout=120, env=environment).stdout
 

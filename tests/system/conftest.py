@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -50,8 +51,8 @@ class Pagers:
     slack: list[dict[str, Any]] = field(default_factory=list)
 
 
-@pytest.fixture
-def pagers() -> Iterator[Pagers]:
+@contextmanager
+def _receiving() -> Iterator[Pagers]:
     class Receiver(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
@@ -78,10 +79,18 @@ def pagers() -> Iterator[Pagers]:
     kept = Pagers(f"http://127.0.0.1:{server.server_port}")
     thread = Thread(target=server.serve_forever)
     thread.start()
-    yield kept
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    try:
+        yield kept
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+@pytest.fixture
+def pagers() -> Iterator[Pagers]:
+    with _receiving() as kept:
+        yield kept
 
 
 def _free_port() -> int:
@@ -116,7 +125,7 @@ class Serve:
         """Start it without waiting until it is ready."""
         http, store = self.ports
         command = [FOREWARN, "serve", "--json", "--data", self.data]
-        command += ["--http", f"127.0.0.1:{http}", "--store-http", f"127.0.0.1:{store}"]
+        command += ["--http", f"127.0.0.1:{http}", "--store-http", f"127.0.0.1:{store}", "--grpc", "127.0.0.1:0"]
         with (self.folder / "serve.log").open("a") as log:
             self.process = subprocess.Popen(
                 command, stdout=subprocess.PIPE, stderr=log, text=True, env=self.environment, cwd=self.folder / "work"
@@ -179,3 +188,12 @@ def serve(tmp_path: Path, pagers: Pagers) -> Iterator[Serve]:
     server.start()
     yield server
     server.stop()
+
+
+@pytest.fixture(scope="module")
+def shared_serve(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Serve, Pagers]]:
+    """One for all tests of a module, not started yet."""
+    with _receiving() as kept:
+        server = Serve(tmp_path_factory.mktemp("serve"), kept)
+        yield server, kept
+        server.stop()

@@ -1,16 +1,15 @@
-"""LangSmith's OTel export of a run of a tool, without its server; its spans go to standard output."""
+"""LangSmith's OTel export of a run of a tool, without its server; where its spans go is the last argument."""
 
 from __future__ import annotations
 
 import sys
 
+from exporting import exporter_for, finish
 from langsmith import Client, traceable
-from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
-from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-exporter, provider = InMemorySpanExporter(), TracerProvider()
+exporter, provider = exporter_for(sys.argv[-1]), TracerProvider()
 provider.add_span_processor(SimpleSpanProcessor(exporter))
 client = Client(otel_tracer_provider=provider)
 
@@ -28,4 +27,4 @@ def janitor() -> str:
 janitor()
 client.flush()
 provider.force_flush()
-sys.stdout.buffer.write(encode_spans(exporter.get_finished_spans()).SerializeToString())
+finish(exporter)

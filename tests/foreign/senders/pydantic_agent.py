@@ -1,14 +1,13 @@
-"""A Pydantic AI agent with a scripted model that drops a table; its spans go to standard output."""
+"""A Pydantic AI agent with a scripted model that drops a table; where its spans go is the last argument."""
 
 from __future__ import annotations
 
 import sys
 from typing import Any
 
-from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
+from exporting import exporter_for, finish
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
-from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from pydantic_ai import Agent
 from pydantic_ai.messages import ModelResponse, TextPart, ThinkingPart, ToolCallPart
 from pydantic_ai.models.function import FunctionModel
@@ -26,7 +25,7 @@ ANSWERS = iter(
 )
 
 
-exporter = InMemorySpanExporter()
+exporter = exporter_for(sys.argv[-1])
 capabilities: list[Any] = []
 if sys.argv[1] == "logfire":
     import logfire
@@ -56,4 +55,4 @@ def drop_table(name: str) -> str:
 
 
 agent.run_sync("clean up")
-sys.stdout.buffer.write(encode_spans(exporter.get_finished_spans()).SerializeToString())
+finish(exporter)

@@ -1,18 +1,17 @@
-"""A LangGraph agent with a scripted model that drops a table; its spans go to standard output."""
+"""A LangGraph agent with a scripted model that drops a table; where its spans go is the last argument."""
 
 from __future__ import annotations
 
 import sys
 from typing import Any
 
+from exporting import exporter_for, finish
 from langchain_core.language_models.fake_chat_models import GenericFakeChatModel
 from langchain_core.messages import AIMessage
 from langchain_core.tools import tool
 from langgraph.prebuilt import create_react_agent
-from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
-from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 
 class Scripted(GenericFakeChatModel):
@@ -39,11 +38,11 @@ def instrument(which: str, provider: TracerProvider) -> None:
         LangchainInstrumentor().instrument(tracer_provider=provider)
 
 
-exporter, provider = InMemorySpanExporter(), TracerProvider()
+exporter, provider = exporter_for(sys.argv[-1]), TracerProvider()
 provider.add_span_processor(SimpleSpanProcessor(exporter))
 instrument(sys.argv[1], provider)
 call = {"name": "drop_table", "args": {"name": "customers"}, "id": "call_1"}
 model = Scripted(messages=iter([AIMessage(content="", tool_calls=[call]), AIMessage(content="done")]))
 agent = create_react_agent(model, [drop_table], name="janitor")
 agent.invoke({"messages": [("user", "clean up")]}, config={"configurable": {"thread_id": "t-1"}})
-sys.stdout.buffer.write(encode_spans(exporter.get_finished_spans()).SerializeToString())
+finish(exporter)
