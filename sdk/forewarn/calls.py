@@ -42,7 +42,7 @@ from forewarn.conventions import (
 from forewarn.declarations import Declaration
 from forewarn.encoding import Unseen, encode_arguments, encode_result
 from forewarn.errors import NotRecorded, Refusal, Refused
-from forewarn.outcomes import outcome_of
+from forewarn.outcomes import outcome_of, unread
 from forewarn.reasoning import latest_reasoning
 from forewarn.recording.interface import Acknowledgement, Attributes, FrameKind, Unacknowledged
 from forewarn.recording.records import (
@@ -55,6 +55,7 @@ from forewarn.recording.records import (
     tool_started,
 )
 from forewarn.runtime import Runtime
+from forewarn.troubles import told
 
 _log = logging.getLogger("forewarn")
 
@@ -90,15 +91,15 @@ def opened(tool: Declaration, values: dict[str, object], runtime: Runtime) -> Ca
     try:
         return Call(tool, values, runtime)
     # Here and below: the boundary between recording and the tool.
-    except Exception:  # noqa: BLE001
-        _log.exception("Forewarn could not read the arguments of %s.", tool.name)
+    except Exception as error:  # noqa: BLE001
+        _log.error("Forewarn could not read the arguments of %s. %s", tool.name, told(error))
     except BaseException as error:
         Call(tool, _unseen(values), runtime).fail(error)
         raise
     try:
         return Call(tool, _unseen(values), runtime)
     except Exception as error:  # noqa: BLE001
-        _log.exception("Forewarn could not build the record of a call of %s.", tool.name)
+        _log.error("Forewarn could not build the record of a call of %s. %s", tool.name, told(error))
         return Unrecorded(tool, runtime, error)
 
 
@@ -221,8 +222,8 @@ class Call:
         self._is_on_record = True
         try:
             record = self._start_record()
-        except Exception:  # noqa: BLE001
-            self._scar(self._start_sequence)
+        except Exception as trouble:  # noqa: BLE001
+            self._scar(self._start_sequence, trouble)
         else:
             self._runtime.keep(_START, record, self._start_sequence, self._tool.effect)
 
@@ -234,13 +235,13 @@ class Call:
         try:
             self._close(sequence, outcome, result, error)
         # The call is over: trouble with its record is ours, and must not look like the tool's.
-        except Exception:  # noqa: BLE001
-            self._scar(sequence)
-        # An interrupt while the result was read: it passes, and the end is on record with the result's type.
+        except Exception as trouble:  # noqa: BLE001
+            self._scar(sequence, trouble)
+        # An interrupt while result or error were read: it passes, and the end is on record with their types.
         except BaseException:
             if self.streamed is not None:
                 self.streamed.first = [Unseen(item) for item in self.streamed.first]
-            self._close(sequence, outcome, Unseen(result), error)
+            self._close(sequence, outcome, Unseen(result), error and unread(error))
             raise
 
     def _close(self, sequence: int, outcome: Outcome, result: object, error: BaseException | None) -> None:
@@ -267,9 +268,9 @@ class Call:
             self._start = self._opening.start_record(sequence, redacted=self._redacted, cut=self._cut)
         return self._start
 
-    def _scar(self, sequence: int) -> None:
+    def _scar(self, sequence: int, trouble: Exception) -> None:
         """The record of this number could not be built: say so, here and on record."""
-        _log.exception("Forewarn could not build a record of %s.", self._tool.name)
+        _log.error("Forewarn could not build a record of %s. %s", self._tool.name, told(trouble))
         self._runtime.losses.note(LossReason.NOT_BUILT, [sequence], self._tool.effect)
 
 

@@ -8,6 +8,7 @@ from forewarn.conventions import Outcome
 from forewarn.redaction import redact_text
 
 LONGEST_MESSAGE: Final = 2_048
+_UNREADABLE: Final = "(its text cannot be read)"
 
 
 def outcome_of(error: BaseException | None) -> Outcome:
@@ -33,6 +34,14 @@ def message_of_error(error: BaseException) -> tuple[str, int]:
         text = str(error)
     # An exception's own __str__ may raise anything.
     except Exception:  # noqa: BLE001
-        text = "(its text cannot be read)"
+        text = _UNREADABLE
     text, redacted = redact_text(text[: LONGEST_MESSAGE * 2])
     return text[:LONGEST_MESSAGE].encode("utf-8", "replace").decode(), redacted
+
+
+def unread(error: BaseException) -> Exception:
+    """A stand-in that is told as this error is, but runs no code of it for its text."""
+    kind = type(error)
+    names = {"__module__": kind.__module__, "__qualname__": kind.__qualname__, "__str__": lambda _: _UNREADABLE}
+    stand_in: Exception = type(kind.__name__, (Exception,), names)()
+    return stand_in

@@ -287,3 +287,44 @@ async def test_an_interrupt_before_the_tool_runs_comes_out_as_it_is(monkeypatch:
 
     (end,) = recorded.ends
     assert end["attributes"]["forewarn.outcome"] == "cancelled"
+
+
+class Interrupting(Exception):
+    def __str__(self) -> str:
+        raise KeyboardInterrupt
+
+
+def test_an_interrupt_while_an_error_is_read_leaves_the_end() -> None:
+    """
+    It passes, and the call's end is on record with the type of its error.
+    """
+
+    @forewarn.tool(effect="read")
+    def fail() -> None:
+        raise Interrupting
+
+    with record() as recorded, pytest.raises(KeyboardInterrupt):
+        fail()
+
+    (end,) = recorded.ends
+    assert end["status"] == "(its text cannot be read)"
+    assert end["attributes"]["error.type"].endswith(".Interrupting")
+
+
+def test_what_the_log_says_of_our_trouble_does_not_hold_the_tools_error(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    A record that cannot be built is told with its own traceback, not with the unredacted error it came upon.
+    """
+    monkeypatch.setattr("forewarn.calls.Closing", lambda *_, **__: 1 / 0)
+
+    @forewarn.tool(effect="read")
+    def fail() -> None:
+        raise ValueError("password=hunter2")
+
+    with record(), pytest.raises(ValueError, match="hunter2"):
+        fail()
+
+    assert "ZeroDivisionError" in caplog.text
+    assert "hunter2" not in caplog.text
