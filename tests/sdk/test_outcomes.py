@@ -289,7 +289,7 @@ async def test_an_interrupt_before_the_tool_runs_comes_out_as_it_is(monkeypatch:
     assert end["attributes"]["forewarn.outcome"] == "cancelled"
 
 
-class Interrupting(Exception):
+class Unprintable(Exception):
     def __str__(self) -> str:
         raise KeyboardInterrupt
 
@@ -301,14 +301,14 @@ def test_an_interrupt_while_an_error_is_read_leaves_the_end() -> None:
 
     @forewarn.tool(effect="read")
     def fail() -> None:
-        raise Interrupting
+        raise Unprintable
 
     with record() as recorded, pytest.raises(KeyboardInterrupt):
         fail()
 
     (end,) = recorded.ends
     assert end["status"] == "(its text cannot be read)"
-    assert end["attributes"]["error.type"].endswith(".Interrupting")
+    assert end["attributes"]["error.type"].endswith(".Unprintable")
 
 
 def test_what_the_log_says_of_our_trouble_does_not_hold_the_tools_error(
