@@ -42,7 +42,10 @@ class Hit:
     """A rule and a call that someone should hear of, with everything decided but the incident it belongs to."""
 
     key: str
-    """The same for the same rule, moment, trace and span: however often it is found, it counts once."""
+    """
+    The same for the same rule, moment, environment, trace and span: however often it is found, it counts once, and
+    whoever has a key of another environment cannot be there first.
+    """
     rule: Rule
     call: CallRecord
     on: str
@@ -82,7 +85,7 @@ def rule_error_hit(error: RuleError) -> Hit:
     )
     call = error.call
     return Hit(
-        key=f"{RULE_ERROR}/{failed.id}/{call.kind}/{call.trace_id}/{call.span_id}",
+        key=f"{RULE_ERROR}/{failed.id}/{call.kind}/{call.environment}/{call.trace_id}/{call.span_id}",
         rule=rule,
         call=call,
         on=str(call.kind),
@@ -133,7 +136,7 @@ def page_of(hit: Hit, incident: str, links: Links) -> Page:
 
 def _hit(rule: Rule, call: CallRecord, on: str, *, at_ns: int) -> Hit:
     return Hit(
-        key=f"{rule.id}/{on}/{call.trace_id}/{call.span_id}",
+        key=f"{rule.id}/{on}/{call.environment}/{call.trace_id}/{call.span_id}",
         rule=rule,
         call=call,
         on=on,

@@ -51,7 +51,7 @@ INCIDENTS: Final = Table(
 HITS: Final = Table(
     "hits",
     metadata,
-    Column("key", Text, primary_key=True, comment="rule, moment, trace, span: what makes a hit the same hit again"),
+    Column("key", Text, primary_key=True, comment="rule, moment, environment, trace, span: which hits are one"),
     Column("incident", Text, ForeignKey("incidents.id"), nullable=False, index=True),
     Column("at_ns", BigInteger, nullable=False),
     Column("call", Text, nullable=False, comment="the CallRecord as JSON"),

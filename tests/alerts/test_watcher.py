@@ -90,6 +90,20 @@ def test_the_same_call_of_another_service_is_another_incident(world: Any, kit: A
     assert [row.hits for row in world.rows(INCIDENTS)] == [1, 1]
 
 
+def test_a_key_of_another_environment_cannot_be_there_first(kit: Any) -> None:
+    """
+    Ids are the sender's to choose: what development says under the ids of a call of production takes no page away.
+    """
+    rule = "title: R\nseverity: info\non: start\nwhen: call.effect == 'write'\ngroup_by: [environment]\n"
+    world = kit.world(kit.rules(writes=rule))
+    kit.send(world.log, kit.Call(effect="write", environment="development"))
+    world.settle()
+    kit.send(world.log, kit.Call(effect="write"))
+    world.settle()
+
+    assert world.opened() == ["writes", "writes"]
+
+
 def test_an_identical_call_after_the_repeat_interval_pages_again(world: Any, kit: Any) -> None:
     """
     An hour later nobody remembers the first page.
