@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
+from sqlalchemy import select
 
 from forewarn.conventions import Effect, Stamp, Topic
+from forewarn_alerts.incidents import Incidents
 from forewarn_alerts.rules.loading import load_rules
-from forewarn_alerts.watcher import judge
+from forewarn_alerts.tables import INCIDENTS
+from forewarn_alerts.watcher import Watcher, judge
 from forewarn_collector.log.interface import Record
+from forewarn_collector.log.memory import MemoryLog
+from forewarn_collector.state.engine import open_state
 from forewarn_collector.store.clickhouse import EmbeddedStore
 from forewarn_collector.tools.tool_list import Entry, ToolList
 
@@ -168,6 +174,48 @@ def test_a_pending_span_is_the_start_of_the_real_one(stored: Any, sent: Callable
     assert (start["record"], start["span_id"], start["parent_span_id"]) == ("start", real.span_id, real.parent_span_id)
     assert start["arguments"] == '{"name":"customers"}'
     assert (hit.call.span_id, hit.note) == (real.span_id.hex(), "")
+
+
+def _logfire_call(sent: Callable[..., bytes]) -> tuple[bytes, bytes]:
+    """A call's pending span and its real one, each in a request of its own."""
+    request = ExportTraceServiceRequest.FromString(sent(*SENDERS["logfire"]))
+    [group] = request.resource_spans
+    spans = [span for scope in group.scope_spans for span in scope.spans if "execute" in span.name]
+    found = {span.end_time_unix_nano > span.start_time_unix_nano: span for span in spans}
+    requests = ExportTraceServiceRequest(), ExportTraceServiceRequest()
+    for alone, span in zip(requests, (found[False], found[True]), strict=True):
+        alone.resource_spans.add(resource=group.resource).scope_spans.add().spans.append(span)
+    return requests[0].SerializeToString(), requests[1].SerializeToString()
+
+
+@pytest.mark.parametrize(
+    ("dies", "rules"),
+    [(True, ["destructive-in-production", "outcome-unknown"]), (False, ["destructive-in-production"])],
+)
+def test_a_pending_span_without_an_end_pages_that_its_outcome_is_unknown(
+    sent: Callable[..., bytes], tmp_path: Path, dies: bool, rules: list[str]
+) -> None:
+    """
+    Where the process dies in the call there is one page more, once; where the real span follows there is none.
+    """
+    begun, ended = _logfire_call(sent)
+    now = [START_NS]
+    log = MemoryLog(clock_ns=lambda: now[0])
+    engine = open_state(f"sqlite:///{tmp_path / 'state.sqlite3'}")
+    incidents = Incidents(engine, {"oncall": ["pager"]}, clock_ns=lambda: now[0])
+    watcher = Watcher(log, load_rules(), incidents, clock_ns=lambda: now[0], tools=TOOLS)
+    for body in (begun,) if dies else (begun, ended):
+        log.append(Topic.SPANS, body, headers=record(body).headers).result()
+
+    for _ in range(3):
+        while watcher.step():
+            pass
+        now[0] += 61_000_000_000
+    with engine.connect() as connection:
+        opened = [row.rule for row in connection.execute(select(INCIDENTS))]
+    engine.dispose()
+
+    assert opened == rules
 
 
 @pytest.mark.parametrize("by_engine", [True, False])
