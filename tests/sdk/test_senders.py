@@ -9,10 +9,12 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import forewarn
 from forewarn.conventions import OPERATION_SENDER, SENDER_EVENT, SENDER_HEARTBEAT, SENDER_ISSUED, SENDER_WAITING_BYTES
+from forewarn.recording.drain import Drain
+from forewarn.recording.gateway import Answer, Verdict
 from forewarn.recording.interface import FrameKind
 from forewarn.recording.senders import Lifecycle, SelfPortrait, waiting_bytes
 from forewarn.recording.spool import SegmentSpool
@@ -141,3 +143,43 @@ with forewarn.agent("janitor"):
         if one["attributes"][SENDER_HEARTBEAT] == 0
     ]
     assert told == [("start", 2, 0), ("stop", 4, 0)]
+
+
+def test_a_dead_senders_backlog_holds_up_no_sign_of_life(tmp_path: Path) -> None:
+    """
+    While a long backlog is sent, the living one's own records take turns with it, and its pulse is felt.
+    """
+
+    class Wire:
+        sent: ClassVar[list[bytes]] = []
+
+        def send(self, request: bytes, *, are_starts: bool) -> Answer:
+            self.sent.append(request)
+            return Answer(Verdict.TAKEN)
+
+        def close(self) -> None: ...
+
+    def spooled(sender: str) -> SegmentSpool:
+        return SegmentSpool(tmp_path, sender, b"resource", max_bytes=1 << 30)
+
+    dead = spooled("dead")
+    for _ in range(6):
+        dead.append(FrameKind.OTHER, b"backlog" + b"x" * 700_000)
+    dead.drop_copies()
+    spool, wire = spooled("me"), Wire()
+    drain = Drain(spool, wire)
+    drain.adopt()
+    turns: list[int] = []
+
+    def beat() -> None:
+        turns.append(len(wire.sent))
+        spool.append(FrameKind.OTHER, b"alive %d" % len(turns))
+
+    drain.on_turn = beat
+    drain.round()
+
+    order = ["own" if b"alive" in body else "dead" for body in wire.sent]
+    assert len(turns) >= 6
+    assert order.index("own") < 3
+    assert order[-1] == "dead" or order.count("own") >= 4
+    spool.close()

@@ -58,6 +58,8 @@ class Drain:
         """`also`: a folder beside the spool's own whose abandoned segments are sent as well."""
         self.on_arrived: Callable[[int], None] | None = None
         """Told how many records have arrived, after each request."""
+        self.on_turn: Callable[[], None] | None = None
+        """Called between two requests of a round, which may take long."""
         self.on_refused: Callable[[Numbered], None] | None = None
         """Told of each record that is never taken, whoever's it was."""
         self._spool = spool
@@ -74,10 +76,15 @@ class Drain:
         self._look_at_own()
         goals = {one.path: one.end for one in self._outgoing()}
         while unsent := next((one for one in self._outgoing() if not one.has_arrived_to(goals.get(one.path, 0))), None):
-            # What this process starts now comes before all that waits, its own and the dead ones'.
+            # What this process starts now comes before all that waits, its own and the dead ones'; of the rest a dead
+            # one's and its own take turns, so that neither waits for the other's end.
             for one in self._own.values():
                 self._send_starts(one)
             self._send_next(unsent)
+            if unsent.path not in self._own and (own := self._unsent_own()) is not None:
+                self._send_next(own)
+            if self.on_turn is not None:
+                self.on_turn()
             self._look_at_own()
         self._remove_arrived()
 
@@ -133,6 +140,9 @@ class Drain:
 
     def _outgoing(self) -> list[Outgoing]:
         return [*self._own.values(), *(one for _, many in self._adopted.values() for one in many)]
+
+    def _unsent_own(self) -> Outgoing | None:
+        return next((one for one in self._own.values() if not one.has_arrived_to(one.end)), None)
 
     def _look_at_own(self) -> None:
         known, self._own = self._own, {}

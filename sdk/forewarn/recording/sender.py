@@ -39,6 +39,7 @@ class Sender:
 
     def __init__(self, drain: Drain, *, linger_s: float = LINGER_S) -> None:
         self._drain = drain
+        drain.on_turn = self._feel_pulse
         self._linger_s = linger_s
         self._bell: SimpleQueue[None] = SimpleQueue()
         self._is_rung = False
