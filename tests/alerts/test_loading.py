@@ -38,7 +38,7 @@ def test_a_rule_file_becomes_a_rule(tmp_path: Path) -> None:
     [rule] = load_rules([tmp_path], library=False).rules
 
     assert (rule.id, rule.severity, rule.on) == ("payout-failed", Severity.ERROR, On.END)
-    assert (rule.group_by, rule.notify) == (("service", "call.digest"), ("oncall",))
+    assert (rule.group_by, rule.notify) == (("environment", "service", "call.digest"), ("oncall",))
     assert (rule.repeat_interval, rule.after) == (timedelta(hours=1), timedelta(0))
 
 

@@ -90,6 +90,20 @@ def test_the_same_call_of_another_service_is_another_incident(world: Any, kit: A
     assert [row.hits for row in world.rows(INCIDENTS)] == [1, 1]
 
 
+def test_the_same_call_in_another_environment_is_another_incident(kit: Any) -> None:
+    """
+    By default, what a development key sends takes no page of production's into its incident.
+    """
+    any_drop = 'title: Any\nseverity: error\non: start\nwhen: call.tool == "drop_table"\n'
+    world = kit.world(kit.rules(any_drop=any_drop))
+    kit.send(world.log, kit.Call(number=1, digest="same", environment="development"))
+    kit.send(world.log, kit.Call(number=2, digest="same", environment="production"))
+
+    world.watcher.step()
+
+    assert [row.hits for row in world.rows(INCIDENTS)] == [1, 1]
+
+
 def test_a_key_of_another_environment_cannot_be_there_first(kit: Any) -> None:
     """
     Ids are the sender's to choose: what development says under the ids of a call of production takes no page away.

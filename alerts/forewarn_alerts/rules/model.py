@@ -60,7 +60,7 @@ class Rule:
     on: On
     when: Expression
     after: timedelta = timedelta(0)
-    group_by: tuple[str, ...] = ("service", "call.digest")
+    group_by: tuple[str, ...] = ("environment", "service", "call.digest")
     repeat_interval: timedelta = timedelta(hours=1)
     """An identical hit this long after its incident was opened opens another, and pages again."""
     notify: tuple[str, ...] = ("oncall",)

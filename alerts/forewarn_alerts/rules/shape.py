@@ -55,7 +55,7 @@ class RuleFile(BaseModel):
     on: On
     when: Annotated[str, Field(min_length=1)]
     after: Duration | None = None
-    group_by: Annotated[list[str], Field(min_length=1)] = ["service", "call.digest"]
+    group_by: Annotated[list[str], Field(min_length=1)] = ["environment", "service", "call.digest"]
     repeat_interval: Duration = timedelta(hours=1)
     notify: Annotated[list[str], Field(min_length=1)] = ["oncall"]
     summary: Line | None = None
