@@ -21,6 +21,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import ScopeSpans, Span
 
 from forewarn import conventions as c
 from forewarn_alerts.errors import Unreadable
+from forewarn_collector.dialects.columns import VALUE_KINDS
 from forewarn_collector.dialects.reading import Reading, read_span
 from forewarn_collector.dialects.table import OWN_SCOPE, SPAN_NAME_PREFIX, signs_of_calls
 from forewarn_collector.log.interface import Record
@@ -189,20 +190,20 @@ class _Seen:
             tool=reading.tool,
             effect=found.effect,
             effect_source=found.source,
-            arguments=said.get(c.TOOL_CALL_ARGUMENTS, ""),
-            digest=said.get(c.CALL_DIGEST, ""),
-            call_id=said.get(c.TOOL_CALL_ID, ""),
-            outcome=said.get(c.OUTCOME, ""),
-            error_type=said.get(c.ERROR_TYPE, ""),
-            agent=said.get(c.AGENT_NAME, ""),
-            agent_path=said.get(c.AGENT_PATH, "") or said.get(c.AGENT_NAME, ""),
+            arguments=_arguments(reading.said.get(c.TOOL_CALL_ARGUMENTS)),
+            digest=reading.text(c.CALL_DIGEST),
+            call_id=reading.text(c.TOOL_CALL_ID),
+            outcome=reading.text(c.OUTCOME),
+            error_type=reading.text(c.ERROR_TYPE),
+            agent=reading.text(c.AGENT_NAME),
+            agent_path=reading.text(c.AGENT_PATH) or reading.text(c.AGENT_NAME),
             environment=verified_environment(self.record),
             environment_claimed=claimed_environment(self.resource.attributes),
             service=about.get(c.SERVICE_NAME, ""),
             host=about.get(c.HOST_NAME, ""),
             key_id=stamp(self.record, c.Stamp.KEY_ID),
-            reasoning=said.get(c.REASONING, ""),
-            reasoning_span_id=said.get(c.REASONING_SPAN_ID, ""),
+            reasoning=reading.text(c.REASONING),
+            reasoning_span_id=reading.text(c.REASONING_SPAN_ID),
             reasoned_at_ns=_time(said.get(c.REASONING_AT, "")),
             started_ns=span.start_time_unix_nano,
             ended_ns=ended_ns,
@@ -245,6 +246,11 @@ def claimed_environment(resource: Iterable[KeyValue]) -> str:
 def _time(text: str) -> int:
     """Unix nanoseconds; 0 for what is none."""
     return int(text) if text.isascii() and text.isdigit() and len(text) <= _LONGEST_TIME else 0
+
+
+def _arguments(value: AnyValue | None) -> str:
+    """Of the kinds that the column takes."""
+    return _text(value) if value is not None and value.WhichOneof("value") in VALUE_KINDS else ""
 
 
 def _text(value: AnyValue) -> str:

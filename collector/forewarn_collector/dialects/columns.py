@@ -35,6 +35,8 @@ VALUE_COLUMNS: Final[Mapping[str, str]] = {
     "result": names.TOOL_CALL_RESULT,
 }
 """Lifted where the value is a string, a list or a map; the latter two as the store writes such values."""
+VALUE_KINDS: Final = frozenset({"string_value", "array_value", "kvlist_value"})
+"""The same, as protobuf calls them."""
 NUMBER_COLUMNS: Final[Mapping[str, str]] = {
     "sequence": names.SEQUENCE,
     "input_tokens": names.INPUT_TOKENS,

@@ -27,6 +27,7 @@ from forewarn_collector.dialects.columns import (
     TEXT_COLUMNS,
     TIME_COLUMNS,
     VALUE_COLUMNS,
+    VALUE_KINDS,
 )
 from forewarn_collector.dialects.reading import Reading, read_span
 from forewarn_collector.dialects.table import OWN_SCOPE
@@ -38,7 +39,6 @@ from forewarn_collector.tools.tool_list import ToolList, verdict
 _LIFTED_TEXTS: Final = {names.RECORD, *TEXT_COLUMNS.values()}
 _LIFTED_VALUES: Final = set(VALUE_COLUMNS.values())
 _LIFTED_NUMBERS: Final = {*NUMBER_COLUMNS.values(), *TIME_COLUMNS.values()}
-_VALUE_KINDS: Final = {"string_value", "array_value", "kvlist_value"}
 _OF_EFFECT: Final = (names.EFFECT, names.EFFECT_SOURCE)
 _MARK: Final = "otlp:"
 _LARGEST: Final = (1 << 63) - 1
@@ -139,7 +139,7 @@ def _sorted_attributes(said: Mapping[str, AnyValue]) -> tuple[dict[str, str], di
     for name, value in said.items():
         if name in _LIFTED_TEXTS and value.HasField("string_value"):
             texts[name] = value.string_value
-        elif name in _LIFTED_VALUES and value.WhichOneof("value") in _VALUE_KINDS:
+        elif name in _LIFTED_VALUES and value.WhichOneof("value") in VALUE_KINDS:
             texts[name] = attribute_text(value)
         elif name in _LIFTED_NUMBERS and value.HasField("int_value") and value.int_value >= 0:
             numbers[name] = value.int_value
