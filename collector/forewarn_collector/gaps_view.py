@@ -49,7 +49,9 @@ class GapsView:
         if self.unreadable and any(each.verdict in _UNEXPLAINED for one in found for each in one.findings):
             refused = _counted(self.unreadable, "refused request")
             yield Text(f"Also {refused} of unknown senders: `forewarn query run rejected-records`.")
-        if not found:
+        if not self.accounts:
+            yield Text("No sender of numbered records was heard of in that time: a longer `--since`, or another filter?")
+        elif not found:
             yield Text(f"No gap: every record of {_counted(len(self.accounts), 'sender')} that is known of is here.")
         gone = sum(account.life is Life.GONE for account in self.accounts)
         if gone:

@@ -248,6 +248,13 @@ def test_no_gap_is_one_line() -> None:
     )
 
 
+def test_nobody_heard_of_is_not_a_clean_bill() -> None:
+    """
+    Where no sender is known there is nothing to call complete.
+    """
+    assert shown().startswith("No sender of numbered records was heard of")
+
+
 def test_many_gaps_are_cut_and_strange_names_shown_as_they_are() -> None:
     """
     Twenty lines are enough to see what it is; a sender's name moves nobody's cursor.

@@ -12,7 +12,7 @@ from forewarn_collector.tools.tool_list import ToolList
 
 app = typer.Typer(rich_markup_mode="rich", add_completion=False, no_args_is_help=True)
 
-_BAD_NEWS = 1
+_BAD_NEWS, _WRONG_USE = 1, 2
 Tools = Annotated[Path, typer.Option(help="The tool list.")]
 
 
@@ -47,6 +47,9 @@ def explain(
 
 
 def _loaded(file: Path) -> ToolList:
+    if not file.is_file():
+        typer.echo(f"{file}: no such file; name the list, as in `forewarn tools check lists/tools.yaml`", err=True)
+        raise typer.Exit(_WRONG_USE)
     try:
         return load_tools(file)
     except ToolFaults as faults:

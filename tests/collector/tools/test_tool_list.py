@@ -130,5 +130,5 @@ def test_the_commands_say_what_the_list_says(tools: Path, tmp_path: Path) -> Non
 
     assert (fine.exit_code, fine.stdout) == (0, f"{tools}: 3 entries, no fault\n")
     assert (found.exit_code, found.stdout) == (0, f"drop_x: destructive by {tools}:2 (drop_*)\n")
-    assert (missing.exit_code, none.exit_code) == (1, 1)
-    assert "cannot be read" in missing.stderr
+    assert (missing.exit_code, none.exit_code) == (2, 1)
+    assert "no such file" in missing.stderr
