@@ -50,7 +50,7 @@ class GapsView:
             refused = _counted(self.unreadable, "refused request")
             yield Text(f"Also {refused} of unknown senders: `forewarn query run rejected-records`.")
         if not self.accounts:
-            yield Text("No sender of numbered records was heard of in that time: a longer `--since`, or another filter?")
+            yield Text("No sender of numbered records was heard of in that time: a longer `--since`?")
         elif not found:
             yield Text(f"No gap: every record of {_counted(len(self.accounts), 'sender')} that is known of is here.")
         gone = sum(account.life is Life.GONE for account in self.accounts)
