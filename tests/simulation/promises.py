@@ -212,7 +212,7 @@ def _said_in(entry: Entry) -> list[Said]:
 
 
 def _hit(key: str) -> tuple[str, Span]:
-    rule, _, trace, span = key.split("/")
+    rule, _, _, trace, span = key.split("/")
     return rule, (bytes.fromhex(trace), bytes.fromhex(span))
 
 
