@@ -4,12 +4,15 @@ What agents notice of a server that stands still, or whose disk is full, and wha
 
 from __future__ import annotations
 
+import itertools
 import json
 import signal
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
 
 import pytest
 
@@ -58,8 +61,8 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", "--lazy", disk], check=True)
 
 
-def test_a_full_disk_refuses_and_keeps_what_it_took(
-    small_disk: Path, serve: Any, eventually: Callable[..., Any], tmp_path: Path
+def test_a_full_disk_refuses_and_keeps_what_it_took(  # noqa: PLR0917 -- fixtures
+    small_disk: Path, serve: Any, eventually: Callable[..., Any], tmp_path: Path, otlp: Any
 ) -> None:
     """
     With the server's disk full, destructive calls are refused and reads wait in the spool; with room again all arrives.
@@ -75,6 +78,7 @@ def test_a_full_disk_refuses_and_keeps_what_it_took(
 
     filler = small_disk / "filler"
     _fill(filler)
+    taken = _use_up_the_log(serve.ready["http"], key, otlp)
     agent = serve.agent("relentless", "during", str(during), "20", key=key)
     eventually(lambda: len(_told(during, "refused")) == 4, within_s=60, but="each destructive call is refused")
     filler.unlink()
@@ -93,6 +97,7 @@ def test_a_full_disk_refuses_and_keeps_what_it_took(
         but=serve.log()[-2000:],
     )
     assert serve.sql("SELECT count(), countIf(outcome = 'refused') FROM calls") == [(70, 4)]
+    assert serve.sql("SELECT count() FROM spans WHERE name = 'filler'")[0][0] >= taken
 
 
 def test_a_full_disk_is_said_at_the_start(small_disk: Path) -> None:
@@ -113,6 +118,25 @@ def _fill(filler: Path) -> None:
                     continue
             except OSError:
                 continue
+
+
+def _use_up_the_log(url: str, key: str, otlp: Any) -> int:
+    """Send until not even a small body is taken any more: the log has room of its own. How many were taken."""
+    taken, numbers = 0, itertools.count(1)
+    for size in (1 << 20, 1 << 16, 1 << 10):
+        status = 200
+        while status == 200:
+            span = otlp.span(next(numbers), name="filler", attributes={"filler": "x" * size})
+            asked = Request(f"{url}/v1/traces", otlp.request(span))
+            asked.add_header("Content-Type", "application/x-protobuf")
+            asked.add_header("Authorization", f"Bearer {key}")
+            try:
+                with urlopen(asked, timeout=30) as answer:
+                    status = answer.status
+            except HTTPError as refused:
+                status = refused.code
+            taken += status == 200
+    return taken
 
 
 def _told(notes: Path, what: str) -> list[dict[str, Any]]:
