@@ -16,10 +16,11 @@ from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 
 from forewarn.conventions import EFFECT, Effect
+from forewarn.recording.wire import varint
 from forewarn_alerts.record import Interests, claimed_environment, verified_environment
 from forewarn_collector.dialects.table import OWN_SCOPE, SPAN_NAME_PREFIX
 from forewarn_collector.log.interface import Record
-from forewarn_collector.wire import field_at, varint
+from forewarn_collector.wire import field_at
 
 _WORTH_BYTES: Final = 16 << 10
 """A smaller record is read as fast."""

@@ -68,16 +68,6 @@ def _outer_messages(request: ExportTraceServiceRequest) -> Iterator[Message]:
             yield from scope_spans.spans
 
 
-def varint(number: int) -> bytes:
-    """Protobuf's variable-length form of a number that is not negative."""
-    encoded = bytearray()
-    while number > 0x7F:
-        encoded.append(number & 0x7F | 0x80)
-        number >>= 7
-    encoded.append(number)
-    return bytes(encoded)
-
-
 def field_at(data: bytes, at: int) -> tuple[int, int, int]:
     """Tag, beginning of the content, and end of the field that begins here; raises `DecodeError` and `IndexError`."""
     tag, at = data[at], at + 1

@@ -48,13 +48,13 @@ class Coding(StrEnum):
 
 
 class _Member(Protocol):
-    """One member of a gzip body, one frame of a zstd body."""
+    """One member of a gzip body, one frame of a zstd body, as both libraries have it."""
 
     @property
     def eof(self) -> bool: ...
     @property
     def unused_data(self) -> bytes: ...
-    def inflate(self, fed: memoryview, most: int) -> bytes: ...
+    def decompress(self, data: memoryview, max_length: int, /) -> bytes: ...
 
 
 def decompressed(raw: bytes, coding: Coding, *, limit: int) -> bytes:
@@ -68,12 +68,12 @@ def decompressed(raw: bytes, coding: Coding, *, limit: int) -> bytes:
             members += 1
             if members > _MEMBERS:
                 raise _not_it(coding, f"it has more than {_MEMBERS} members")
-            member: _Member = _GzipMember() if coding is Coding.GZIP else _ZstdFrame()
+            member = _member(coding)
             while not member.eof:
                 if not rest:
                     raise _not_it(coding, "it ends too early")
                 fed = rest[:_SLICE]
-                chunk = member.inflate(fed, limit - size + 1)
+                chunk = member.decompress(fed, limit - size + 1)
                 size += len(chunk)
                 if size > limit:
                     raise too_large(limit)
@@ -84,36 +84,10 @@ def decompressed(raw: bytes, coding: Coding, *, limit: int) -> bytes:
     return b"".join(chunks)
 
 
-class _GzipMember:
-    def __init__(self) -> None:
-        self._inflater = zlib.decompressobj(_GZIP_WINDOW)
-
-    @property
-    def eof(self) -> bool:
-        return self._inflater.eof
-
-    @property
-    def unused_data(self) -> bytes:
-        return self._inflater.unused_data
-
-    def inflate(self, fed: memoryview, most: int) -> bytes:
-        return self._inflater.decompress(fed, most)
-
-
-class _ZstdFrame:
-    def __init__(self) -> None:
-        self._inflater = zstd.ZstdDecompressor(options=_ZSTD_OPTIONS)
-
-    @property
-    def eof(self) -> bool:
-        return self._inflater.eof
-
-    @property
-    def unused_data(self) -> bytes:
-        return self._inflater.unused_data
-
-    def inflate(self, fed: memoryview, most: int) -> bytes:
-        return self._inflater.decompress(fed, most)
+def _member(coding: Coding) -> _Member:
+    if coding is Coding.GZIP:
+        return zlib.decompressobj(_GZIP_WINDOW)
+    return zstd.ZstdDecompressor(options=_ZSTD_OPTIONS)
 
 
 def _not_it(coding: Coding, why: str) -> BadPayload:

@@ -12,7 +12,8 @@ from typing import Final, NamedTuple
 
 from google.protobuf.message import DecodeError
 
-from forewarn_collector.wire import field_at, varint
+from forewarn.recording.wire import varint
+from forewarn_collector.wire import field_at
 
 PIECE_BYTES: Final = 256 << 10
 """About half a millisecond to read."""

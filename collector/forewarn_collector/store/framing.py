@@ -11,8 +11,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 
 from forewarn.conventions import Stamp
+from forewarn.recording.wire import varint
 from forewarn_collector.log.interface import Record
-from forewarn_collector.wire import varint
 
 _STAMP_FIELD = 1000
 _LARGE = 64 << 10

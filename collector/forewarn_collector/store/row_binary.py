@@ -17,11 +17,11 @@ from google.protobuf.message import DecodeError
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.common.v1.common_pb2 import KeyValue
 
+from forewarn.recording.wire import varint
 from forewarn_collector.dialects.columns import NUMBER_COLUMNS, TEXT_COLUMNS, TIME_COLUMNS, VALUE_COLUMNS
 from forewarn_collector.log.interface import Record
 from forewarn_collector.store.decoding import KINDS, STATUS_CODES, span_rows
 from forewarn_collector.tools.tool_list import ToolList
-from forewarn_collector.wire import varint
 
 _UINT64: Final = struct.Struct("<Q").pack
 _INT64: Final = struct.Struct("<q").pack

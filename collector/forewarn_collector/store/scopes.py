@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
+from forewarn.recording.wire import varint
 from forewarn_collector.dialects.table import OWN_SCOPE
-from forewarn_collector.wire import varint
 
 _SPANS_OF_RESOURCE: Final = b"\x0a"
 _SPANS_OF_SCOPE: Final = b"\x12"
